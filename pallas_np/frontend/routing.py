@@ -1,0 +1,286 @@
+"""From `pallas_call` to an engine: at once on arrays, or as a callback under `jit`.
+
+A traced `pallas_call` stays the equation that it is, so `vmap`, `jvp` and `jit` treat it as they treat any other; when
+it is run or lowered and has an engine (see `engines`), the engine runs it instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import tree_util
+from jax._src import callback, config, core, dtypes
+from jax._src.interpreters import ad, batching, mlir, pxla
+from jax.experimental import io_callback
+from jax.experimental import pallas as pl
+
+from pallas_np.errors import folded
+from pallas_np.frontend.engines import Engine, engine_of, run_callback
+from pallas_np.frontend.kernel_call import KernelCall, kernel_call
+from pallas_np.frontend.primitives import pallas_call_p
+from pallas_np.frontend.versions import naming_what_is_missing
+from pallas_np.options import Options
+
+
+def pallas_call_on(engine: Engine) -> Callable[..., Callable[..., Any]]:
+    """A `pallas_call` with Pallas's own signature whose kernels `engine` runs."""
+
+    def pallas_call(kernel: Callable[..., None], out_shape: Any, **options: Any) -> Callable[..., Any]:
+        options.pop("interpret", None)
+        return call_on(engine, kernel, lambda kernel: pl.pallas_call(kernel, out_shape, interpret=engine, **options))
+
+    pallas_call.__doc__ = f"""`pl.pallas_call`, with kernels run by {engine.name}.
+
+    Takes what `jax.experimental.pallas.pallas_call` takes; `interpret` is ignored.  Called on arrays, the kernel runs
+    at once; under `jax.jit` and other transformations it runs in one callback.
+
+    Args:
+      kernel: the kernel function; it takes a ref for each input, output and scratch.
+      out_shape: a pytree of `jax.ShapeDtypeStruct`: the outputs' shapes and dtypes.
+      **options: `grid`, `in_specs`, `out_specs`, `scratch_shapes` and the others of `pl.pallas_call`.
+
+    Returns:
+      A function of the input arrays.
+    """
+    return pallas_call
+
+
+def call_on(engine: Engine, kernel: Callable[..., Any], make: Callable[..., Any]) -> PallasCallable:
+    """What `make(kernel)` returns, where `make` calls `pl.pallas_call`, with kernels run by `engine`."""
+
+    def plain(kernel: Callable[..., Any]) -> Any:
+        function = make(kernel)
+        return getattr(function, "_function", function)
+
+    return PallasCallable(engine, kernel, plain)
+
+
+class PallasCallable:
+    """What `pallas_call(...)` returns: a function of the input arrays.
+
+    It traces the kernel once for each set of shapes and dtypes.  What else JAX's own function has (`lower`, `trace`) is
+    there as well.
+
+    Attributes:
+      kernel: the kernel function.
+      make: from a kernel function to what JAX's `pl.pallas_call` returns for it, all else being the same.
+    """
+
+    def __init__(self, engine: Engine, kernel: Callable[..., Any], make: Callable[..., Any]):
+        self.kernel, self.make = kernel, make
+        self._engine = engine
+        self._function = make(kernel)
+        self._traced: dict[Any, TracedCall | None] = {}
+
+    @folded
+    def __call__(self, *args: Any) -> Any:
+        leaves = tree_util.tree_leaves(args)
+        if any(isinstance(leaf, core.Tracer) for leaf in leaves) or not core.trace_ctx.is_top_level():
+            # JAX's function is a jit: outside any other it would be compiled, and what it wraps is not.
+            function: Any = self._function
+            return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
+        traced = self.traced(*args)
+        return self._function(*args) if traced is None else traced.run(self._engine, leaves)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_function":  # not there yet: a copy or an unpickled one
+            raise AttributeError(name)
+        return getattr(self._function, name)
+
+    @property
+    def options(self) -> Options | None:
+        """How its engine runs kernels; `None` for an engine without options."""
+        return self._engine.options
+
+    def traced(self, *args: Any) -> TracedCall | None:
+        """The call traced for these arguments, from memory if it has been; `None` if only JAX can make sense of it."""
+        leaves, tree = tree_util.tree_flatten(args)
+        key = (tree, tuple(map(_abstract, leaves)), config.trace_context())
+        if key not in self._traced:
+            self._traced[key] = trace(self._function, *args)
+        return self._traced[key]
+
+
+def _runs_at_once(trace: Any) -> bool:
+    """Whether what is done under this trace happens now: transformations outside any `jit`."""
+    if isinstance(trace, (batching.BatchTrace, ad.JVPTrace, ad.LinearizeTrace)):
+        return _runs_at_once(trace.parent_trace)
+    return isinstance(trace, core.EvalTrace)
+
+
+def _abstract(leaf: Any) -> Any:
+    aval = core.typeof(leaf)
+    return (aval.shape, aval.dtype, aval.weak_type) if hasattr(aval, "weak_type") else aval
+
+
+@dataclass(frozen=True)
+class TracedCall:
+    """A call of the function that `pallas_call` returned, traced.
+
+    Attributes:
+      call: the kernel and its grid.
+      operands: for each operand of the kernel call, the position of the argument it is, or its constant value.
+      out_avals: the outputs' abstract values.
+      out_tree: the outputs' pytree.
+      seconds: how long JAX took to trace it.
+    """
+
+    call: KernelCall
+    operands: tuple[int | np.ndarray, ...]
+    out_avals: tuple[Any, ...]
+    out_tree: Any
+    seconds: float
+
+    def run(self, engine: Engine, leaves: Sequence[Any]) -> Any:
+        """Runs the kernel on the arguments and returns JAX arrays where the arguments live."""
+        args = [as_numpy(leaves[o]) if isinstance(o, int) else o for o in self.operands]
+        args = [_of_dtype(arg, dtype) for arg, dtype in zip(args, self._dtypes())]
+        outs = to_jax(engine.launch(self.call, *args), self.out_avals, leaves)
+        return tree_util.tree_unflatten(self.out_tree, outs)
+
+    def _dtypes(self) -> list[Any]:
+        call = self.call
+        bounds = [np.dtype(np.int32)] * call.num_dynamic_grid_bounds
+        return bounds + [ref.dtype for ref in call.prefetch] + [operand.dtype for operand in call.inputs]
+
+
+def as_numpy(x: Any) -> np.ndarray:
+    """An array as NumPy's; keys as their words."""
+    is_key = isinstance(x, jax.Array) and dtypes.issubdtype(x.dtype, dtypes.prng_key)
+    return np.asarray(jax.random.key_data(x) if is_key else x)
+
+
+def _of_dtype(arg: np.ndarray, dtype: Any) -> np.ndarray:
+    return arg if arg.dtype == dtype else arg.astype(dtype)  # a Python scalar among the arguments
+
+
+def trace(function: Callable[..., Any], *args: Any) -> TracedCall | None:
+    """Traces what `pl.pallas_call` returned.  `None` if it is more than one `pallas_call` on its arguments."""
+    start = time.perf_counter()
+    traced = function.trace(*args)  # type: ignore[attr-defined]
+    seconds = time.perf_counter() - start
+    jaxpr = traced.jaxpr.jaxpr
+    if [eqn.primitive for eqn in jaxpr.eqns] != [pallas_call_p] or jaxpr.outvars != jaxpr.eqns[0].outvars:
+        return None
+    eqn = jaxpr.eqns[0]
+    if any(is_ref(core.typeof(c)) for c in traced.jaxpr.consts) or any(is_ref(v.aval) for v in eqn.invars):
+        return None
+    where: dict[Any, int | np.ndarray] = {v: i for i, v in enumerate(jaxpr.invars)}
+    where.update((v, as_numpy(c)) for v, c in zip(jaxpr.constvars, traced.jaxpr.consts))
+    operands = tuple(np.asarray(v.val) if isinstance(v, core.Literal) else where[v] for v in eqn.invars)
+    return TracedCall(_read((), eqn.params), operands, tuple(v.aval for v in eqn.outvars), traced.out_tree, seconds)
+
+
+def is_ref(aval: Any) -> bool:
+    """Whether a value of this abstract value is a mutable array, `jax.new_ref(x)`: JAX makes it pure first."""
+    return hasattr(aval, "inner_aval")
+
+
+def to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], args: Sequence[Any]) -> list[jax.Array]:
+    """The outputs as JAX arrays where the arguments live, without a copy where JAX allows it; the CPU if none does.
+
+    Like the results of any operation of JAX's they are committed to a device only if an argument is.
+    """
+    arrays = [arg for arg in args if isinstance(arg, jax.Array)]
+    committed = next((a for a in arrays if a.committed), None)
+    home = None if committed is None else _one_home(committed.sharding)
+    if home is not None and len(home.device_set) > 1:
+        results = jax.device_put(list(outs), home)
+    else:
+        device = next(iter(arrays[0].devices())) if arrays else jax.local_devices(backend="cpu")[0]
+        results = [_put(out, home or _only_on(device), home is not None) for out in outs]
+    return [_as_keys(result, aval.dtype) for result, aval in zip(results, out_avals)]
+
+
+def _put(out: np.ndarray, sharding: Any, is_committed: bool) -> jax.Array:
+    """What `jax.device_put` comes to for an array that goes to one device, in a tenth of its time."""
+    aval = core.ShapedArray(out.shape, out.dtype)
+    return pxla.batched_device_put(aval, sharding, [out], list(sharding.device_set), committed=is_committed)
+
+
+_only_on = functools.cache(jax.sharding.SingleDeviceSharding)
+
+
+def _as_keys(words: jax.Array, dtype: Any) -> jax.Array:
+    """The keys that these words are, if that is the output's dtype."""
+    is_key = dtypes.issubdtype(dtype, dtypes.prng_key)
+    return jax.random.wrap_key_data(words, impl=dtype._impl.name) if is_key else words
+
+
+def _one_home(sharding: Any) -> Any:
+    """Where the outputs of a call on an array with this sharding go: on several devices each has a copy."""
+    if isinstance(sharding, jax.sharding.NamedSharding):
+        return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    return sharding if len(sharding.device_set) == 1 else None
+
+
+# Where JAX runs or lowers a `pallas_call`.
+
+ReadCall = Callable[[Sequence[Any], dict[str, Any]], KernelCall]
+
+
+def _read(in_avals: Sequence[Any], params: dict[str, Any]) -> KernelCall:
+    with naming_what_is_missing():
+        return kernel_call(params)
+
+
+def _lower_to_callback(ctx: Any, in_nodes: Sequence[Any], engine: Engine, call: KernelCall) -> Any:
+    """Makes a kernel one callback that `engine` runs.
+
+    `io_callback` puts the arguments on a device before it calls back, which on two devices that use up the CPU's
+    threads (in a `shard_map`) never ended; so only an engine that asks for it gets it.
+    """
+    if engine.by_io_callback:
+        shapes = [jax.ShapeDtypeStruct(out.shape, out.dtype) for out in map(core.physical_aval, ctx.avals_out)]
+        on_our_side = partial(io_callback, partial(run_callback, engine, call), shapes)
+        return mlir.lower_fun(on_our_side, multiple_results=True)(ctx, *in_nodes)
+    results, _, _ = callback.emit_python_callback(
+        ctx,
+        partial(run_callback, engine, call),
+        None,
+        list(in_nodes),
+        list(map(core.physical_aval, ctx.avals_in)),
+        list(map(core.physical_aval, ctx.avals_out)),
+        has_side_effect=True,
+        returns_token=False,
+        sharding=callback._callback_op_sharding(ctx.module_context.axis_context, None, ctx.avals_out),
+    )
+    ctx.set_tokens_out(ctx.tokens_in)
+    return results
+
+
+def route(primitive: Any, read: ReadCall) -> None:
+    """Lets a call's engine, if it has one, run it wherever JAX runs or lowers `primitive`.
+
+    Args:
+      primitive: `pallas_call` or one like it.
+      read: from the operands' abstract values and the equation's parameters to the `KernelCall`.
+    """
+    run_in_jax, lower_in_jax = primitive.impl, mlir._lowerings[primitive].rule
+
+    @folded
+    def run(*args: Any, **params: Any) -> Any:
+        engine, avals = engine_of(params["interpret"]), list(map(core.typeof, args))
+        if engine is None or any(map(is_ref, avals)):
+            return run_in_jax(*args, **params)
+        return to_jax(engine.launch(read(avals, params), *map(as_numpy, args)), params["out_avals"], args)
+
+    @folded
+    def lower(ctx: Any, *in_nodes: Any, **params: Any) -> Any:
+        engine = engine_of(params["interpret"])
+        if engine is None:
+            return lower_in_jax(ctx, *in_nodes, **params)
+        return _lower_to_callback(ctx, in_nodes, engine, read(ctx.avals_in, params))
+
+    primitive.def_impl(run)
+    mlir.register_lowering(primitive, lower)
+
+
+route(pallas_call_p, _read)
