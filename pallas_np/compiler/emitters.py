@@ -1,0 +1,234 @@
+"""Structure: what becomes of reads and writes, of conditionals and loops, and of rules that only phase 5 has.
+
+An emitter is called as a structure rule is, `emitter(specialiser, equation, *args)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pallas_np.compiler.loops import scan, while_loop
+from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Roots, Statement, Symbol
+from pallas_np.compiler.scalars import interval_of, is_scalar
+from pallas_np.compiler.values import Spread, is_known
+from pallas_np.frontend import Equation, Jaxpr
+from pallas_np.frontend import primitives as p
+from pallas_np.frontend.refs import Index, Slice
+from pallas_np.frontend.refs import Operand as IndexOperand
+
+if TYPE_CHECKING:
+    from pallas_np.compiler.specialise import Specialiser
+
+Place = tuple[str, list[Atom], bool]
+"""A part of a ref: its text after the ref's name (operands from `{1}` on), the operands, and whether it is a scalar."""
+
+
+def program_id(spec: Specialiser, eqn: Equation) -> Any:
+    return spec.grid_symbols[spec.call.unmapped_axes[eqn.params["axis"]]]
+
+
+def num_programs(spec: Specialiser, eqn: Equation) -> Any:
+    axis = spec.call.unmapped_axes[eqn.params["axis"]]
+    size = spec.call.grid[axis]
+    return spec.bounds[axis] if size is None else np.int32(size)
+
+
+# Memory.
+
+
+def get(spec: Specialiser, eqn: Equation, ref: Symbol, *indices: Any) -> Any:
+    place = plain_place(spec, eqn, ref, indices)
+    return run_by_machine(spec, eqn, ref, *indices, writes=False) if place is None else read(spec, eqn, ref, place)
+
+
+def read(spec: Specialiser, eqn: Equation, ref: Symbol, place: Place) -> Symbol:
+    """What stands there: a scalar, or a view that a later pass makes a copy of where it has to."""
+    text, operands, is_scalar_place = place
+    out = eqn.outvars[0]
+    target = spec.symbol(out.shape, out.dtype, value_name(ref))
+    expression = Expression(f"{{0}}{text}", (ref, *operands), is_fresh=is_scalar_place)
+    spec.do(Statement([target], expression, reads=ref.roots, is_get=not is_scalar_place))
+    return target
+
+
+def swap(spec: Specialiser, eqn: Equation, ref: Symbol, value: Any, *indices: Any) -> Any:
+    place = plain_place(spec, eqn, ref, indices)
+    if place is None:
+        return run_by_machine(spec, eqn, ref, value, *indices)
+    old = None if eqn.outvars[0] in eqn.dead else read(spec, eqn, ref, place)
+    write(spec, ref, place, value)
+    return old
+
+
+def write(spec: Specialiser, ref: Symbol, place: Place, value: Any) -> None:
+    """`ref[...] = value`."""
+    text, operands, _ = place
+    inner = value.inner if isinstance(value, Spread) else value
+    target = f"{{0}}{text or '[...]'}"
+    template = f"{target} = {{{len(operands) + 1}}}"
+    expression = Expression(template, (ref, *operands, spec.weak(inner)))
+    is_whole = not isinstance(value, Spread)
+    spec.do(Statement([], expression, writes=ref.roots, has_effect=True, store=target if is_whole else ""))
+
+
+def addupdate(spec: Specialiser, eqn: Equation, ref: Symbol, value: Any, *indices: Any) -> list[Any]:
+    place = plain_place(spec, eqn, ref, indices)
+    if place is None or ref.dtype.isbuiltin != 1:
+        return run_by_machine(spec, eqn, ref, value, *indices)
+    text, operands, _ = place
+    inner = value.inner if isinstance(value, Spread) else value
+    template = f"{{0}}{text or '[...]'} += {{{len(operands) + 1}}}"
+    expression = Expression(template, (ref, *operands, spec.weak(inner)))
+    spec.do(Statement([], expression, reads=ref.roots, writes=ref.roots, has_effect=True))
+    return []
+
+
+def value_name(ref: Symbol) -> str:
+    """A name for what is read from a ref."""
+    return ref.name.removesuffix("_ref") + "_value"
+
+
+def plain_place(spec: Specialiser, eqn: Equation, ref: Symbol, indices: Sequence[Any]) -> Place | None:
+    """The place as a NumPy index; `None` where it is not sure to lie inside the ref, or is none of NumPy's views."""
+    transforms = eqn.params["transforms"]
+    if not transforms:
+        return ("", [], False) if ref.shape else ("[()]", [], True)
+    if len(transforms) > 1 or not isinstance(transforms[0], Index) or len(transforms[0].indices) != len(ref.shape):
+        return None
+    texts: list[str] = []
+    operands: list[Atom] = []
+    for part, size in zip(transforms[0].indices, ref.shape, strict=True):
+        text = _part(spec, part, size, indices, operands)
+        if text is None:
+            return None
+        texts.append(text)
+    is_scalar_place = not any(isinstance(part, Slice) for part in transforms[0].indices)
+    return index_of(texts), operands, is_scalar_place
+
+
+def _part(spec: Specialiser, part: Any, size: int, indices: Sequence[Any], operands: list[Atom]) -> str | None:
+    start, length, stride = (part.start, part.size, part.stride) if isinstance(part, Slice) else (part, None, 1)
+    first = indices[start.position] if isinstance(start, IndexOperand) else np.asarray(start)
+    if isinstance(length, IndexOperand) or length == 0 or not is_scalar(first):
+        return None
+    span = 1 if length is None else (length - 1) * stride + 1
+    return index_text(spec, first, span, size, stride, operands, is_slice=length is not None)
+
+
+def index_of(texts: Sequence[str]) -> str:
+    """An index, without the whole axes at its end."""
+    kept = list(texts)
+    while len(kept) > 1 and kept[-1] == ":":
+        kept.pop()
+    return f"[{', '.join(kept)}]"
+
+
+def index_text(
+    spec: Specialiser, first: Any, span: int, size: int, stride: int, operands: list[Atom], *, is_slice: bool
+) -> str | None:
+    """`first`, or `first : first + span : stride`, as an index; `None` if it may lie outside the axis."""
+    low, high = interval_of(first)
+    if low < 0 or high + span > size:
+        return None
+    tail = "" if stride == 1 else f":{stride}"
+    if is_known(first):
+        if not is_slice:
+            return str(low)
+        return ":" if span == size and not tail else f"{low or ''}:{low + span}{tail}"
+    operands.append(first)
+    name = f"{{{len(operands)}}}"
+    return f"{name}:{name} + {span}{tail}" if is_slice else name
+
+
+# Conditionals.
+
+
+def cond(spec: Specialiser, eqn: Equation, index: Any, *args: Any) -> list[Any]:
+    branches: tuple[Jaxpr, ...] = eqn.params["branches"]
+    if is_known(index):
+        branch = branches[min(max(int(index), 0), len(branches) - 1)]
+        return spec.eval_jaxpr(branch, branch.consts, *args)
+    found = [_arm(spec, branch, args) for branch in branches]
+    blocks, answers = [block for block, _ in found], [results for _, results in found]
+    results = [_merged(spec, blocks, var, list(values)) for var, values in zip(eqn.outvars, zip(*answers))]
+    arms = [
+        Arm(header, block, [(target, atom) for target, atoms in results if atoms for atom in [atoms[number]]])
+        for number, header, block in _headers(spec, index, blocks)
+    ]
+    targets = [target for target, atoms in results if atoms]
+    spec.eqn = eqn
+    spec.do(Statement(targets, Expression(""), arms=arms))
+    return [target for target, _ in results]
+
+
+def _arm(spec: Specialiser, branch: Jaxpr, args: Sequence[Any]) -> tuple[Block, list[Any]]:
+    block = Block(spec.block, is_arm=True)
+    with spec.inside(block):
+        return block, spec.eval_jaxpr(branch, branch.consts, *args)
+
+
+def _merged(spec: Specialiser, blocks: list[Block], var: Any, values: list[Any]) -> tuple[Any, list[Atom]]:
+    """One result: the same in all arms, or a variable that each arm assigns."""
+    if all(value is values[0] for value in values) and not _inside(values[0], blocks):
+        return values[0], []
+    atoms = []
+    for block, value in zip(blocks, values):
+        with spec.inside(block):
+            atoms.append(spec.strong(value))
+    return spec.symbol(var.shape, var.dtype), atoms
+
+
+def _inside(value: Any, blocks: list[Block]) -> bool:
+    inner = value.inner if isinstance(value, Spread) else value
+    return isinstance(inner, Symbol) and inner.block in blocks
+
+
+def _headers(spec: Specialiser, index: Any, blocks: list[Block]) -> list[tuple[int, Expression, Block]]:
+    """The arms in the order of their tests: number, header, block."""
+    if len(blocks) == 1:
+        return [(0, Expression("if True"), blocks[0])]
+    if len(blocks) == 2:
+        truth = index.truth if index.truth is not None else None
+        test = Expression("if {0}", (truth,)) if truth is not None else Expression("if {0} >= 1", (index,))
+        return [(1, test, blocks[1]), (0, Expression("else"), blocks[0])]
+    last = len(blocks) - 1
+    middle = [(n, Expression(f"{'elif' if n else 'if'} {{0}} <= {n}", (index,)), blocks[n]) for n in range(last)]
+    return [*middle, (last, Expression("else"), blocks[last])]
+
+
+# What has no emitter of its own.
+
+
+def run_by_machine(spec: Specialiser, eqn: Equation, *args: Any, writes: bool = True) -> Any:
+    """Phase 5's rule, at run time; it is taken to read and to write all memory, unless its one ref is known."""
+    if eqn.primitive is p.platform_index_p:
+        return spec.rules[eqn.primitive](spec, eqn, *args)
+    spec.needs_machine = True
+    atoms: list[Atom] = [spec.program.constant(eqn, f"{eqn.name.replace('-', '_')}_equation"), *map(spec.strong, args)]
+    places = ", ".join(f"{{{i}}}" for i in range(len(atoms)))
+    memory: Roots = frozenset().union(*(arg.roots for arg in args if isinstance(arg, Symbol)))
+    reached = memory if eqn.primitive in (p.get_p, p.swap_p, p.addupdate_p) else EVERYTHING
+    targets = [
+        spec.symbol(var.shape, var.dtype, roots=memory | {"made"} if var.is_ref else Roots()) for var in eqn.outvars
+    ]
+    text = f"machine.eval_equation({places})"
+    expression = Expression(
+        f"{text}[0]" if eqn.multiple_results and len(targets) == 1 else text, tuple(atoms), is_fresh=False
+    )
+    spec.do(Statement(targets, expression, reads=reached, writes=reached if writes else Roots(), has_effect=True))
+    return targets if eqn.multiple_results else targets[0]
+
+
+emitters: dict[Any, Callable[..., Any]] = {
+    p.program_id_p: program_id,
+    p.num_programs_p: num_programs,
+    p.get_p: get,
+    p.swap_p: swap,
+    p.addupdate_p: addupdate,
+    p.cond_p: cond,
+    p.while_p: while_loop,
+    p.scan_p: scan,
+}

@@ -1,0 +1,201 @@
+"""The grid: from a kernel call to a program that runs all of it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pallas_np import lax_numpy
+from pallas_np.compiler.emitters import index_of, index_text
+from pallas_np.compiler.merging import View, merged
+from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Program, Statement, Symbol
+from pallas_np.compiler.scalars import answered, index_symbol, interval_of, is_scalar
+from pallas_np.compiler.specialise import Specialiser
+from pallas_np.compiler.windows import Windows
+from pallas_np.frontend import KernelCall, Operand
+from pallas_np.frontend.refs import Slice
+from pallas_np.options import Options
+
+_INT32_MAX = np.iinfo(np.int32).max
+
+
+@np.errstate(all="ignore")  # what is known is computed now
+@lax_numpy.flush_denormals()
+def specialised(call: KernelCall, options: Options, *, merge_steps: bool = True) -> tuple[Program, Specialiser]:
+    """The program of a kernel call: its bounds, prefetch operands, inputs and outputs are its parameters."""
+    program = Program(re.split(r"\W", call.name.strip("<"))[0] or "kernel")
+    spec = Specialiser(program, options)
+    names = [re.sub(r"\W", "_", name) or "ref" for name in call.jaxpr.argument_names]
+    spec.bounds = [None if size is not None else _bound(program) for size in call.grid]
+    prefetch = [program.parameter(name, ref.shape, ref.dtype) for name, ref in zip(names, call.prefetch)]
+    arrays = _arrays(program, call, names[len(prefetch) :])
+    if merge_steps:
+        call, views = merged(call)
+        arrays = [_viewed(spec, array, view) for array, view in zip(arrays, views)]
+    spec.call = call
+    scratch = [spec.fresh(ref) for ref in call.scratch]
+    spec.grid_symbols, loops = _grid_loops(spec, call)
+    with spec.inside(loops[-1].block if loops else spec.block):
+        refs, windows = _blocks(spec, call, prefetch, arrays, names[len(prefetch) :])
+        spec.eval_jaxpr(call.jaxpr, call.jaxpr.consts, *prefetch, *refs, *scratch)
+        spec.eqn = None
+        if windows is not None:
+            leave = Expression("{0}.leave()", (windows,))
+            spec.do(Statement([], leave, reads=EVERYTHING, writes=EVERYTHING, has_effect=True))
+        if spec.needs_machine:
+            _tell_the_machine(spec)
+    for loop in reversed(loops):  # now, so that what was hoisted stands before it
+        assert loop.block.parent is not None
+        loop.block.parent.statements.append(Statement([], Expression(""), arms=[loop], is_loop=True))
+    return program, spec
+
+
+def _bound(program: Program) -> Symbol:
+    bound = program.parameter("size", (), np.dtype(np.int32))
+    bound.is_python, bound.interval = True, (0, _INT32_MAX)
+    return bound
+
+
+def _arrays(program: Program, call: KernelCall, names: Sequence[str]) -> list[Symbol]:
+    """The array of each operand; an output that shares an input's buffer has that one."""
+    aliases = {output: given - len(call.prefetch) for given, output in call.aliases}
+    found: list[Symbol] = []
+    for n, (operand, name) in enumerate(zip(call.inputs + call.outputs, names)):
+        output = n - len(call.inputs)
+        if output in aliases:
+            found.append(found[aliases[output]])
+        else:
+            found.append(program.parameter(name.removesuffix("_ref"), operand.shape, operand.dtype))
+    return found
+
+
+def _viewed(spec: Specialiser, array: Symbol, view: View) -> Symbol:
+    """An array as programs see it that were merged."""
+    name = f"{array.name}_blocks"
+    for template, shape in view.steps:
+        array = spec.emit(template, [array], shape, array.dtype, name=name, is_fresh=False, roots=array.roots)
+    return array
+
+
+def _grid_loops(spec: Specialiser, call: KernelCall) -> tuple[list[Any], list[Arm]]:
+    """The grid's indices, and its loops, outermost first."""
+    symbols: list[Any] = []
+    loops: list[Arm] = []
+    block = spec.block
+    for axis, size in enumerate(call.grid):
+        if size == 1:
+            symbols.append(np.int32(0))
+            continue
+        inner = Block(block)
+        with spec.inside(inner):
+            high = _INT32_MAX if size is None else max(size - 1, 0)
+            index = index_symbol(spec, "ijk"[axis] if axis < 3 else "index", (0, high))
+        if size == 0:  # nothing runs, and nothing may be taken for known
+            index.interval = (0, 1)
+        bound = spec.bounds[axis]
+        operands: tuple[Atom, ...] = () if bound is None else (bound,)
+        header = Expression(f"for {index.name} in range({'{0}' if size is None else size})", operands)
+        loops.append(Arm(header, inner))
+        symbols.append(index)
+        block = inner
+    return symbols, loops
+
+
+def _blocks(
+    spec: Specialiser, call: KernelCall, prefetch: Sequence[Symbol], arrays: Sequence[Symbol], names: Sequence[str]
+) -> tuple[list[Symbol], Symbol | None]:
+    """The kernel's refs: slices where that is sure to be right, else what phase 5 makes of them when it runs."""
+    operands = call.inputs + call.outputs
+    spec.is_placing = True
+    refs = [_slice(spec, operand, array, name) for operand, array, name in zip(operands, arrays, names)]
+    spec.is_placing = False
+    for n, array in enumerate(arrays):  # an input and its alias are one block
+        if any(refs[m] is None for m, other in enumerate(arrays) if other is array):
+            refs[n] = None
+    rest = [n for n, ref in enumerate(refs) if ref is None]
+    if not rest:
+        return list(refs), None  # type: ignore[arg-type]
+    return _windows(spec, call, prefetch, arrays, names, refs, rest)
+
+
+def _slice(spec: Specialiser, operand: Operand, array: Symbol, name: str) -> Symbol | None:
+    """The block as a slice of the array; `None` if it may reach past the array's ends, or depends on memory."""
+    index_map = operand.index_map
+    if len(operand.shape) != len(operand.block) or any(
+        dim.kind not in ("blocked", "squeezed", "element") or any(dim.padding) for dim in operand.block
+    ):
+        return None
+    used = {v for eqn in index_map.eqns for v in eqn.invars}
+    if any(v in used for v in index_map.invars if v.is_ref):
+        return None
+    arguments = [*spec.grid_symbols, *[None] * (len(index_map.invars) - len(spec.grid_symbols))]
+    answer = spec.eval_jaxpr(index_map, index_map.consts, *arguments)
+    texts: list[str] = []
+    atoms: list[Atom] = []
+    for dim, index, size in zip(operand.block, operand.indices, operand.shape):
+        assert not isinstance(index, Slice)
+        text = _axis(spec, dim, answer[index.position], size, atoms)
+        if text is None:
+            return None
+        texts.append(text)
+    if all(text == ":" for text in texts):
+        return array
+    place = index_of(texts if any(":" in text for text in texts) else [*texts, "..."])
+    return spec.emit(
+        f"{{0}}{place}", [array, *atoms], operand.ref.shape, operand.dtype, name=name, is_fresh=False, roots=array.roots
+    )
+
+
+def _axis(spec: Specialiser, dim: Any, position: Any, size: int, atoms: list[Atom]) -> str | None:
+    if not is_scalar(position):
+        return None
+    if dim.kind == "squeezed":
+        return index_text(spec, position, 1, size, 1, atoms, is_slice=False)
+    if dim.kind == "element":
+        return index_text(spec, position, dim.size, size, 1, atoms, is_slice=True)
+    low, high = interval_of(position)
+    bounds = (low * dim.size, high * dim.size)
+    start = position
+    if dim.size != 1:
+        start = answered(spec, f"{dim.size} * {{0}}", [position], bounds, np.dtype(np.int32), name="start")
+    return None if start is None else index_text(spec, start, dim.size, size, 1, atoms, is_slice=True)
+
+
+def _windows(
+    spec: Specialiser,
+    call: KernelCall,
+    prefetch: Sequence[Symbol],
+    arrays: Sequence[Symbol],
+    names: Sequence[str],
+    refs: list[Symbol | None],
+    rest: list[int],
+) -> tuple[list[Symbol], Symbol]:
+    spec.needs_machine = True
+    operands = call.inputs + call.outputs
+    make = spec.program.constant(functools.partial(Windows, tuple(operands[n] for n in rest)), "windows")
+    given: list[Atom] = [make, *prefetch, *(arrays[n] for n in rest)]
+    split = 1 + len(prefetch)
+    before = ", ".join(f"{{{i}}}" for i in range(1, split))
+    after = ", ".join(f"{{{i}}}" for i in range(split, len(given)))
+    with spec.inside(spec.program.block):
+        windows = spec.symbol((), np.dtype(object), "blocks")
+        text = Expression(f"{{0}}(machine, [{before}], [{after}])", tuple(given))
+        spec.do(Statement([windows], text, has_effect=True))
+    found = [spec.symbol(operands[n].ref.shape, operands[n].dtype, names[n], roots=arrays[n].roots) for n in rest]
+    enter = Expression("{0}.enter()" + "[0]" * (len(found) == 1), (windows,))
+    spec.do(Statement(found, enter, reads=EVERYTHING, writes=EVERYTHING, has_effect=True))
+    for n, ref in zip(rest, found):
+        refs[n] = ref
+    return list(refs), windows  # type: ignore[arg-type]
+
+
+def _tell_the_machine(spec: Specialiser) -> None:
+    """The rules of phase 5 ask the machine for the grid's index."""
+    atoms = tuple(spec.weak(symbol) for symbol in spec.grid_symbols)
+    places = ", ".join(f"{{{i}}}" for i in range(len(atoms)))
+    text = f"machine.grid_index = ({places}{',' * (len(atoms) == 1)})"
+    spec.block.statements.insert(0, Statement([], Expression(text, atoms), has_effect=True))

@@ -1,0 +1,210 @@
+"""What is done to a finished program: dead statements go, copies that nobody needs go, lines are joined."""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pallas_np.compiler.names import share_names
+from pallas_np.compiler.program import EVERYTHING, Block, Roots, Statement, Symbol
+
+
+def optimise(block: Block, *, elide_copies: bool = True) -> None:
+    """All passes, in order."""
+    drop_dead(block, set())
+    if elide_copies:
+        leave_out_copies(block)
+    join_lines(block)
+    share_names(block)
+
+
+# Dead statements.
+
+
+def drop_dead(block: Block, live: set[Symbol]) -> bool:
+    """Removes what neither has an effect nor is needed; `live` has the symbols needed after the block.
+
+    Returns:
+      Whether anything in the block has an effect.
+    """
+    kept, has_effect = [], False
+    for statement in reversed(block.statements):
+        acts = statement.has_effect or _arms_act(statement, live)
+        if acts or not live.isdisjoint(statement.targets):
+            kept.append(statement)
+            live.update(atom for atom in statement.operands() if isinstance(atom, Symbol))
+            has_effect = has_effect or acts
+    block.statements = kept[::-1]
+    return has_effect
+
+
+def _arms_act(statement: Statement, live: set[Symbol]) -> bool:
+    """Cleans the arms of a loop or conditional; whether one of them has an effect."""
+    acts = False
+    for arm in statement.arms:
+        if not statement.is_loop:
+            arm.assigned = [(target, atom) for target, atom in arm.assigned if target in live]
+        live.update(atom for _, atom in arm.assigned if isinstance(atom, Symbol))
+        acts = drop_dead(arm.block, live) or acts
+    return acts
+
+
+# Copies.
+
+
+class _Use(NamedTuple):
+    statement: Statement
+    loops: tuple[Statement, ...]
+
+
+class _Order:
+    """Where statements stand in the program's text, and who uses what.
+
+    Attributes:
+      start: each statement's position.
+      end: the position after all that is inside it.
+      uses: the statements that use a symbol.
+      writes: positions of writes, by the memory they write to.
+      gets: the reads that may need a copy.
+    """
+
+    def __init__(self, block: Block):
+        self.start: dict[Statement, int] = {}
+        self.end: dict[Statement, int] = {}
+        self.uses: dict[Symbol, list[_Use]] = defaultdict(list)
+        self.writes: dict[str, list[int]] = defaultdict(list)
+        self.gets: list[_Use] = []
+        self._position = 0
+        self._walk(block, ())
+
+    def _walk(self, block: Block, loops: tuple[Statement, ...]) -> None:
+        for statement in block.statements:
+            self._position += 1
+            self.start[statement] = self._position
+            for atom in {atom for atom in statement.operands() if isinstance(atom, Symbol)}:
+                self.uses[atom].append(_Use(statement, loops))
+            for root in statement.writes:
+                self.writes[root].append(self._position)
+            if statement.is_get:
+                self.gets.append(_Use(statement, loops))
+            for arm in statement.arms:
+                self._walk(arm.block, (*loops, statement) if statement.is_loop else loops)
+            self._position += 1
+            self.end[statement] = self._position
+
+    def is_written(self, roots: Roots, after: int, until: int) -> bool:
+        """Whether this memory may be written between two positions."""
+        names = self.writes.keys() if roots >= EVERYTHING else roots | EVERYTHING
+        return any(_has_between(self.writes[name], after, until) for name in names if name in self.writes)
+
+
+def _has_between(positions: list[int], after: int, until: int) -> bool:
+    found = bisect.bisect_right(positions, after)
+    return found < len(positions) and positions[found] <= until
+
+
+def leave_out_copies(block: Block) -> None:
+    """A read of a ref stays a view where nothing writes to that memory until its last use."""
+    order = _Order(block)
+    for get in order.gets:
+        last = _last_use(order, get)
+        if last is not None and not order.is_written(get.statement.reads, order.start[get.statement], last):
+            get.statement.is_get = False
+
+
+def _last_use(order: _Order, get: _Use) -> int | None:
+    """Up to which position a write would be seen through the view; `None` if nobody can tell."""
+    last, pending, seen = 0, list(get.statement.targets), set(get.statement.targets)
+    while pending:
+        for use in order.uses[pending.pop()]:
+            if _escapes(use.statement):
+                return None
+            last = max(last, _until(order, use, get.loops))
+            if not use.statement.expression.is_fresh:
+                derived = [target for target in use.statement.targets if target not in seen]
+                pending += derived
+                seen.update(derived)
+    return last
+
+
+def _escapes(statement: Statement) -> bool:
+    """Whether a value that it uses may live on under a name that is not followed."""
+    if statement.arms:
+        return True
+    return statement.has_effect and not (statement.writes and not statement.targets and statement.writes != EVERYTHING)
+
+
+def _until(order: _Order, use: _Use, loops_outside: tuple[Statement, ...]) -> int:
+    inner = [loop for loop in use.loops if loop not in loops_outside]
+    if inner:
+        return order.end[inner[0]]
+    # A write evaluates all of its value first; NumPy copies where the two overlap.
+    return order.start[use.statement] - 1 if use.statement.writes else order.start[use.statement]
+
+
+# Lines.
+
+_OPERATIONS = 4
+"""So many operations go on one line."""
+
+
+def join_lines(block: Block) -> None:
+    """Puts a value that is used once where it is used, if nothing in between writes to memory."""
+    counts = Counter(atom for statement in _all(block) for atom in statement.operands())
+    _join(block, counts)
+
+
+def _all(block: Block) -> Iterator[Statement]:
+    for statement in block.statements:
+        yield statement
+        for arm in statement.arms:
+            yield from _all(arm.block)
+
+
+def _join(block: Block, counts: Counter) -> None:
+    pending: dict[Symbol, Statement] = {}
+    weights: dict[Statement, int] = {}
+    for statement in block.statements:
+        weight = 1
+        if not statement.is_loop:
+            for atom in statement.operands():
+                given = pending.get(atom) if isinstance(atom, Symbol) and counts[atom] == 1 else None
+                if given is None or not _fits(statement, atom):
+                    continue
+                if weight + weights[given] <= _OPERATIONS or _writes_itself(statement, given):
+                    given.is_inlined = True
+                    weight += weights[given]
+        for arm in statement.arms:
+            _join(arm.block, counts)
+        weights[statement] = weight
+        if statement.arms or statement.has_effect:
+            pending.clear()
+        elif len(statement.targets) == 1:
+            _offer(statement, pending, weights)
+
+
+def _writes_itself(store: Statement, given: Statement) -> bool:
+    """Whether what is stored is computed by a function that can write there."""
+    return bool(store.store) and bool(given.expression.ufunc) and store.expression.operands[-1] is given.targets[0]
+
+
+def _offer(statement: Statement, pending: dict[Symbol, Statement], weights: dict[Statement, int]) -> None:
+    """A read of a whole ref that needs no copy is the ref itself; anything else may move to its one use."""
+    if statement.reads and not statement.is_get and statement.expression.template == "{0}":
+        statement.is_inlined = True
+        return
+    if statement.reads:
+        weights[statement] = 0
+    pending[statement.targets[0]] = statement
+
+
+def _fits(statement: Statement, atom: object) -> bool:
+    """Whether the operand may stand there as an expression: it is computed once, or is a short index."""
+    if statement.arms:
+        return False
+    operands = statement.expression.operands
+    assert isinstance(atom, Symbol)
+    places = [f"{{{n}}}" for n, operand in enumerate(operands) if operand is atom]
+    return sum(map(statement.expression.template.count, places)) == 1 or atom.is_python
