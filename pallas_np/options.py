@@ -1,0 +1,43 @@
+"""What a kernel's run may be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Options:
+    """How kernels run.
+
+    Attributes:
+      engine: what runs them.  `"compiled"`: a NumPy program that is made of phase 5's rules at a kernel's first call,
+        and kept; `pallas_np.compile(call, *args).source` shows it.  `"interpreter"`: phase 5, equation by equation.
+        The two give the same results.
+      out_of_bounds: what an index outside its ref, or a block outside its array, does.  `"raise"`: an `IndexError`;
+        `"clamp"`: it is moved inside, as `interpret=True` does.
+      uninitialized: what memory holds before it is written.  `"poison"`: NaN, or the smallest integer; `"zero"`: 0.
+      tpu: the TPU that kernels are told they run on when they ask (`pltpu.get_tpu_info()`) and there is none, by JAX's
+        name for it: `"TPU v4"`, `"TPU v5e"`, `"TPU v5p"`, `"TPU v6e"`, `"TPU7x"`.
+
+    Raises:
+      ValueError: for a value that is not one of those listed.
+    """
+
+    engine: Literal["compiled", "interpreter"] = "compiled"
+    out_of_bounds: Literal["raise", "clamp"] = "raise"
+    uninitialized: Literal["poison", "zero"] = "poison"
+    tpu: str = "TPU v5e"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, accepted = getattr(self, field.name), ACCEPTED.get(field.name)
+            if accepted is not None and value not in accepted:
+                raise ValueError(f"{field.name} must be one of {', '.join(map(repr, accepted))}, not {value!r}")
+
+
+ACCEPTED = {
+    "engine": ("compiled", "interpreter"),
+    "out_of_bounds": ("raise", "clamp"),
+    "uninitialized": ("poison", "zero"),
+}
