@@ -1,0 +1,161 @@
+"""Measures one engine on one kernel, in the process it is run in: `python -m benchmarks.measure KERNEL ENGINE`.
+
+The process first runs other kernels, so that what JAX and NumPy set up once is set up.  Cold is then a kernel function
+that was never seen, from the call to its result; tracing is what JAX takes to turn such a function into a jaxpr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+import pallas_np
+from benchmarks.suite import CASES, Case, PallasCall, softmax, vector_add
+from pallas_np import compiler, phase5
+
+SECONDS = 0.5  # how long warm calls are repeated
+MOST_CALLS = 200
+ROUNDS = 3  # cold calls, unless one takes longer than LONG
+LONG = 2.0
+UNITS = {"linux": 1024, "darwin": 1}  # bytes in the unit of ru_maxrss
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs a kernel.
+
+    Attributes:
+      pallas_call: makes the call.
+      jit: whether the call is under `jax.jit`.
+      install: whether the kernels of the process go to NumPy meanwhile, to the compiled engine.
+    """
+
+    pallas_call: PallasCall
+    jit: bool = False
+    install: bool = False
+
+    def make(self, case: Case) -> Callable[..., Any]:
+        """The call of a fresh kernel function."""
+        call = case.make(self.pallas_call)
+        return jax.jit(call) if self.jit else call
+
+    def in_force(self) -> contextlib.AbstractContextManager[Any]:
+        if self.install:
+            return pallas_np.installed(pallas_np.Options(engine="compiled"))
+        return contextlib.nullcontext()
+
+
+_interpreted = functools.partial(pl.pallas_call, interpret=True)
+ENGINES: dict[str, Engine] = {
+    "interpret": Engine(_interpreted),
+    "interpret jit": Engine(_interpreted, jit=True),
+    "tpu": Engine(functools.partial(pl.pallas_call, interpret=pltpu.InterpretParams()), jit=True),
+    "phase 5": Engine(phase5.pallas_call),
+    "compiled": Engine(compiler.pallas_call),
+    "compiled jit": Engine(pl.pallas_call, jit=True, install=True),
+}
+TWIN = "twin"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One engine on one kernel in one process.
+
+    Attributes:
+      cold: seconds from the call of a kernel never seen before to its result, the least of a few; 0 for a twin.
+      trace: seconds that JAX takes to trace such a kernel, the least of a few; 0 for a twin.
+      own: `cold` without `trace`.
+      warm: seconds of a later call of the same callable, median.
+      peak: bytes by which the process's peak memory grew.
+      correct: whether the result was the twin's, within the kernel's tolerance.
+    """
+
+    cold: float
+    trace: float
+    own: float
+    warm: float
+    peak: int
+    correct: bool
+
+
+def measure(case: Case, engine: Engine) -> Measurement:
+    """Measures an engine; the process should have done nothing before."""
+    with engine.in_force():
+        for other in (vector_add(3, 8), softmax(4, 16)):
+            jax.block_until_ready(engine.make(other)(*other.args))
+        before = peak_memory()
+        rounds, call, result = _cold(case, engine)
+        warm = _warm(lambda: jax.block_until_ready(call(*case.args)))
+        peak = peak_memory() - before
+    answer = case.twin(*(np.asarray(x) for x in case.args))
+    correct = np.allclose(np.asarray(result), answer, case.tolerance, case.tolerance)
+    cold, trace = (min(column) for column in zip(*rounds))
+    return Measurement(cold, trace, cold - trace, warm, peak, bool(correct))
+
+
+def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float]], Callable[..., Any], Any]:
+    """(cold, tracing) of several fresh kernel functions, the last one's call, and its result.
+
+    The first one pays for what this kernel sets up in JAX, and counts only if there is no time for others.
+    """
+    rounds: list[tuple[float, float]] = []
+    while True:
+        traced = case.make(_interpreted)
+        trace = seconds(lambda: jax.make_jaxpr(traced)(*case.args))  # noqa: B023
+        call = engine.make(case)
+        start = time.perf_counter()
+        result = jax.block_until_ready(call(*case.args))
+        cold = time.perf_counter() - start
+        rounds.append((cold, trace))
+        if len(rounds) > ROUNDS:
+            return rounds[1:], call, result
+        if cold > LONG:
+            return rounds[-1:], call, result
+
+
+def measure_twin(case: Case) -> Measurement:
+    """Measures the kernel's twin, which has nothing to trace and no cold call."""
+    args = tuple(np.asarray(x) for x in case.args)
+    before = peak_memory()
+    warm = _warm(lambda: case.twin(*args))
+    return Measurement(0.0, 0.0, 0.0, warm, peak_memory() - before, True)
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def _warm(function: Callable[[], Any]) -> float:
+    """The median of as many calls as fit into `SECONDS`, three at least, after one that does not count."""
+    once = seconds(function)
+    if once > LONG:  # nothing that is set up once weighs in it
+        return once
+    calls = max(3, min(MOST_CALLS, int(SECONDS / once)))
+    return statistics.median(seconds(function) for _ in range(calls))
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNITS.get(sys.platform, 1024)
+
+
+if __name__ == "__main__":
+    _, kernel, name = sys.argv
+    chosen = CASES[kernel]()
+    print(json.dumps(asdict(measure_twin(chosen) if name == TWIN else measure(chosen, ENGINES[name]))))

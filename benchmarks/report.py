@@ -1,0 +1,256 @@
+"""A report of the suite: run it, keep it as JSON, and read tables and goals off it."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+ENGINES = ("interpret", "interpret jit", "tpu", "phase 5", "compiled", "compiled jit", "twin")
+Report = dict[str, Any]
+
+
+# --- Running ---------------------------------------------------------------------------------------------------------
+
+
+def run(kernels: Sequence[str], engines: Sequence[str], repeats: int) -> Report:
+    """Measures engines on kernels, each measurement in a fresh process; engines take turns on a kernel.
+
+    Args:
+      kernels: keys of `suite.CASES`.
+      engines: of `ENGINES`.
+      repeats: processes for each engine on each kernel.
+
+    Returns:
+      What JSON can hold: for each kernel its name, its steps and, for each engine, the median, the least and the
+      most of each time in seconds and of the memory in bytes; and the versions and the machine.
+    """
+    from tqdm import tqdm
+
+    from benchmarks.suite import CASES
+
+    cases = {kernel: CASES[kernel]() for kernel in kernels}
+    turns = [
+        (kernel, engine)
+        for kernel in kernels
+        for _ in range(repeats)
+        for engine in engines
+        if engine not in cases[kernel].too_long
+    ]
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    with tqdm(turns, unit="run", file=sys.stderr, disable=None) as bar:
+        for kernel, engine in bar:
+            bar.set_description(f"{kernel}, {engine}")
+            found.setdefault((kernel, engine), []).append(_in_fresh_process(kernel, engine))
+    results = {
+        kernel: {
+            "name": case.name,
+            "steps": case.steps,
+            "dots": case.dots,
+            "too_long": dict(case.too_long),
+            "engines": {engine: _spread(found[kernel, engine]) for engine in engines if (kernel, engine) in found},
+        }
+        for kernel, case in cases.items()
+    }
+    return {"made_with": made_with(), "repeats": repeats, "kernels": results}
+
+
+def _in_fresh_process(kernel: str, engine: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.measure", kernel, engine]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    if done.returncode:
+        raise RuntimeError(f"measuring {engine} on {kernel} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _spread(measurements: list[dict[str, Any]]) -> dict[str, Any]:
+    spread: dict[str, Any] = {"correct": all(m.pop("correct") for m in measurements)}
+    for quantity in measurements[0]:
+        values = [m[quantity] for m in measurements]
+        spread[quantity] = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    return spread
+
+
+def made_with() -> dict[str, str]:
+    """The versions, the machine and the day of a measurement."""
+    import jax
+    import numpy as np
+
+    return {
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+# --- Reading ---------------------------------------------------------------------------------------------------------
+
+
+def time_of(report: Report, kernel: str, engine: str, quantity: str) -> float | None:
+    """The median of a quantity, or `None` where the engine was left out."""
+    found = report["kernels"][kernel]["engines"].get(engine)
+    return found and found[quantity]["median"]
+
+
+def ratio(report: Report, kernel: str, quantity: str, slow: str, fast: str) -> float | None:
+    """How many times as much `slow` takes as `fast`."""
+    a, b = time_of(report, kernel, slow, quantity), time_of(report, kernel, fast, quantity)
+    return None if a is None or b is None else a / b
+
+
+def ratios(report: Report, quantity: str, slow: str, fast: str) -> dict[str, float]:
+    """`ratio` for each kernel that both engines ran."""
+    found = ((kernel, ratio(report, kernel, quantity, slow, fast)) for kernel in report["kernels"])
+    return {kernel: value for kernel, value in found if value is not None}
+
+
+def step_costs(report: Report) -> dict[str, list[tuple[float, float]]]:
+    """For each engine that copies: (steps, microseconds for each step), warm, from the copy kernels of the suite."""
+    costs: dict[str, list[tuple[float, float]]] = {}
+    for kernel, result in report["kernels"].items():
+        for engine in ("interpret jit", "phase 5", "compiled"):
+            time = time_of(report, kernel, engine, "warm")
+            if kernel.startswith("copy") and time is not None:
+                costs.setdefault(engine, []).append((result["steps"], time / result["steps"] * 1e6))
+    return costs
+
+
+def table(report: Report, quantity: str, engines: Sequence[str] = ENGINES) -> str:
+    """A Markdown table of one quantity: a line for each kernel, a column for each engine."""
+    shown = [e for e in engines if any(time_of(report, k, e, quantity) is not None for k in report["kernels"])]
+    lines = ["| kernel | " + " | ".join(shown) + " |", "|---|" + "---:|" * len(shown)]
+    for result in report["kernels"].values():
+        cells = [_cell(result["engines"].get(engine), quantity) for engine in shown]
+        lines.append(f"| {result['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(found: dict[str, Any] | None, quantity: str) -> str:
+    if found is None or (quantity in ("cold", "own") and not found[quantity]["median"]):
+        return "–"
+    show = _bytes if quantity == "peak" else _time
+    middle, least, most = (show(found[quantity][part]) for part in ("median", "least", "most"))
+    spread = "" if least == most else f"<br><small>{least} to {most}</small>"
+    return f"{middle}{'' if found['correct'] else ' (wrong)'}{spread}"
+
+
+def _time(seconds: float) -> str:
+    for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds * 1e6:.2g} µs"
+
+
+def _bytes(size: float) -> str:
+    return f"{size / 2**20:.0f} MB"
+
+
+# --- Goals -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is promised of a kernel, or of all.
+
+    Attributes:
+      text: the promise.
+      kernel: the kernel's name, or what the promise is about.
+      wanted: the ratio that is promised.
+      measured: the ratio in the report.
+      at_most: whether the promise is an upper limit.
+    """
+
+    text: str
+    kernel: str
+    wanted: float
+    measured: float
+    at_most: bool = False
+
+    @property
+    def kept(self) -> bool:
+        return self.measured <= self.wanted if self.at_most else self.measured >= self.wanted
+
+
+def goals(report: Report) -> list[Goal]:
+    """What the compiled engine is to reach, and what it reached in this report."""
+    return [*itertools.chain(_cold_goals(report), _warm_goals(report), _step_goals(report))]
+
+
+def _cold_goals(report: Report) -> Iterator[Goal]:
+    for kernel, result in report["kernels"].items():
+        name = result["name"]
+        theirs = ratio(report, kernel, "own", "interpret", "compiled")
+        own, trace = time_of(report, kernel, "compiled", "own"), time_of(report, kernel, "compiled", "trace")
+        if theirs is None or own is None or trace is None:
+            continue
+        if result["dots"]:
+            twin = time_of(report, kernel, "twin", "warm")
+            assert twin is not None
+            yield Goal(
+                "cold, own share: at most 1.3 of the twin and the tracing", name, 1.3, own / (twin + trace), True
+            )
+        else:
+            yield Goal("cold, own share: 30 times smaller than interpret=True's", name, 30, theirs)
+            yield Goal("cold, own share: no more than the tracing", name, 1.0, own / trace, True)
+    for kernel, value in ratios(report, "cold", "interpret jit", "compiled jit").items():
+        yield Goal("cold under jit, installed: 5 times faster", report["kernels"][kernel]["name"], 5, value)
+
+
+def _warm_goals(report: Report) -> Iterator[Goal]:
+    warm = ratios(report, "warm", "interpret jit", "compiled")
+    if warm:
+        mean = statistics.geometric_mean(warm.values())
+        yield Goal("warm: 5 times faster than jitted interpret=True", f"geometric mean of {len(warm)}", 5, mean)
+    for kernel, value in warm.items():
+        yield Goal("warm: no slower than jitted interpret=True", report["kernels"][kernel]["name"], 1, value)
+    for kernel, value in ratios(report, "warm", "compiled", "twin").items():
+        yield Goal("warm: within 1.3 of the twin", report["kernels"][kernel]["name"], 1.3, value, at_most=True)
+    if "unrolled_sort" in warm:
+        name = report["kernels"]["unrolled_sort"]["name"]
+        cold = ratio(report, "unrolled_sort", "cold", "interpret", "compiled")
+        assert cold is not None
+        yield Goal("a large generated kernel, cold: 25 times faster", name, 25, cold)
+        yield Goal("a large generated kernel, warm: 10 times faster", name, 10, warm["unrolled_sort"])
+
+
+def _step_goals(report: Report) -> Iterator[Goal]:
+    for kernel, value in ratios(report, "warm", "compiled", "twin").items():
+        if kernel.startswith("copy") and report["kernels"][kernel]["steps"] >= 100:
+            name = report["kernels"][kernel]["name"]
+            yield Goal("a grid step: at most 1.5 times a bare NumPy loop's", name, 1.5, value, at_most=True)
+    for kernel, value in ratios(report, "warm", "tpu", "compiled").items():
+        if report["kernels"][kernel]["steps"] >= 64:
+            name = report["kernels"][kernel]["name"]
+            yield Goal("warm, many steps: 100 times faster than TPU interpret mode", name, 100, value)
+
+
+def goal_table(report: Report, missed_only: bool = False) -> str:
+    """The goals as a Markdown table: one line for each kernel and promise."""
+    lines = ["| promise | kernel | measured | |", "|---|---|---:|---|"]
+    for goal in goals(report):
+        if not (missed_only and goal.kept):
+            mark = "kept" if goal.kept else "missed"
+            lines.append(f"| {goal.text} | {goal.kernel} | {goal.measured:.2f} | {mark} |")
+    return "\n".join(lines)
