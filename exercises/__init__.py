@@ -1,0 +1,1 @@
+"""The exercises: what you edit.  `pytest exercises/` checks them, `python -m exercises` helps."""
