@@ -1,0 +1,207 @@
+"""What the notebooks stand on: sources read from the package, figures with words, recordings that are true."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental import pallas as pl
+
+from pallas_np import frontend, phase2, phase3, workbook
+from pallas_np.frontend.primitives import get_p
+from pallas_np.workbook import recording
+
+from .conftest import ROOT
+
+ROW = [7, 2, 5, 0, 6, 3, 1, 4]
+STEPS = [(2, 1, [2, 7, 5, 0, 3, 6, 4, 1]), (4, 2, [2, 0, 5, 7, 4, 6, 3, 1])]
+
+
+def swap_halves(x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...]
+    left = out_ref[0:2]
+    right = out_ref[2:4]
+    out_ref[0:2] = right
+    out_ref[2:4] = left
+
+
+def call_of(kernel: Any, x: np.ndarray, **options: Any) -> frontend.KernelCall:
+    function = pl.pallas_call(kernel, out_shape=jax.ShapeDtypeStruct(x.shape, x.dtype), **options)
+    traced = frontend.trace(function, x)
+    assert traced is not None
+    return traced.call
+
+
+@phase3.structure
+def get_a_view(interp: Any, eqn: Any, ref: np.ndarray, *indices: Any) -> np.ndarray:
+    return phase3.transformed(ref, eqn.params["transforms"], indices)
+
+
+@pytest.mark.parametrize("name", ["get", "numpy_rules", "Interpreter", "Interpreter.run_grid"])
+def test_source_is_what_the_module_has(name):
+    source = workbook.source(phase3, name)
+    assert name.split(".")[-1] in source
+    compile(source, name, "exec")
+
+
+def test_source_of_a_rule_shows_its_decorator():
+    assert workbook.source(phase3, "get").startswith("@structure\n")
+
+
+def test_source_of_nothing_is_an_error():
+    with pytest.raises(LookupError, match="defines no nothing"):
+        workbook.source(phase3, "nothing")
+
+
+def test_shown_source_names_its_file_without_the_machine():
+    assert str(workbook.show(phase3, "get")).startswith("`pallas_np/phase3/__init__.py`")
+
+
+def test_diff_has_lines_of_both():
+    shown = str(workbook.diff(phase2, phase3, "Interpreter.run_grid"))
+    assert "\n- " in shown and "\n+ " in shown
+
+
+@pytest.mark.parametrize("phase", [2, 3, 4, 5])
+def test_changes_count_the_equations_that_move(phase):
+    shown = str(workbook.changes(phase))
+    moved = int(re.search(r"move to NumPy: (\d+)", shown)[1])
+    assert moved == sum(map(int, re.findall(r"× (\d+)", shown)))
+
+
+def test_every_equation_of_the_sort_has_one_owner():
+    jaxpr = workbook.sort_kernel().jaxpr
+    for rules in ({}, phase2.numpy_rules, phase3.numpy_rules):
+        by_numpy, by_jax = workbook.equations_by(jaxpr, rules)
+        assert by_numpy.total() + by_jax.total() == workbook.equations_by(jaxpr, {})[1].total()
+
+
+def test_network_figure_says_what_it_shows():
+    figure = str(workbook.network_figure(ROW, STEPS, "A caption."))
+    description = re.search(r'aria-label="([^"]*)"', figure)[1]
+    assert "The row 7 2 5 0 6 3 1 4 goes in" in description
+    assert "2 0 5 7 4 6 3 1" in description
+    assert "<figcaption" in figure and "A caption." in figure
+
+
+def test_grid_figure_follows_the_index_maps():
+    x = np.arange(8, dtype=np.int32)
+    block = pl.BlockSpec((4,), lambda i: (1 - i,))
+    call = call_of(
+        lambda x_ref, out_ref: out_ref.__setitem__(..., x_ref[...]), x, grid=(2,), in_specs=[block], out_specs=block
+    )
+    description = re.search(r'aria-label="([^"]*)"', str(workbook.grid_figure(call, ["x", "out"], "")))[1]
+    assert "program 0: x at 4; out at 4. program 1: x at 0; out at 0" in description
+
+
+def test_grid_stepper_shows_the_arrays_after_each_program():
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = x_ref[...] * 10
+
+    x = np.arange(5, dtype=np.int32)
+    block = pl.BlockSpec((2,), lambda i: (i,))
+    call = call_of(kernel, x, grid=(3,), in_specs=[block], out_specs=block)
+    steps = re.findall(r'role="img" aria-label="([^"]*)"', str(workbook.grid_stepper(call, x)))
+    assert len(steps) == 3
+    assert "out_ref [ 0 10 20 30 40], block at 4" in steps[-1]
+
+
+def test_recording_keeps_what_each_equation_left():
+    recorder = workbook.record(call_of(swap_halves, np.arange(4, dtype=np.int32)), np.arange(4, dtype=np.int32))
+    last = recorder.moments[-1].contents
+    assert last["out_ref"].tolist() == [2, 3, 0, 1]
+    assert last["b"].tolist() == [0, 1] and last["c"].tolist() == [2, 3]
+
+
+def test_recording_shows_a_value_that_changes_under_the_readers_feet():
+    x = np.arange(4, dtype=np.int32)
+    recorder = workbook.record(call_of(swap_halves, x), x, rules={**phase3.numpy_rules, get_p: get_a_view})
+    assert recorder.moments[-1].contents["b"].tolist() == [2, 3]
+
+
+def test_recording_does_not_change_the_answer():
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = x_ref[...] * (pl.program_id(0) + 1)
+
+    x = np.arange(4, dtype=np.int32)
+    block = pl.BlockSpec((2,), lambda i: (i,))
+    call = call_of(kernel, x, grid=(2,), in_specs=[block], out_specs=block)
+    recorder = recording.Recorder(phase3.numpy_rules)
+    (out,) = recorder.run(call, x)
+    np.testing.assert_array_equal(out, [0, 1, 4, 6])
+    assert {moment.program for moment in recorder.moments} == {(0,), (1,)}
+
+
+def test_equations_are_written_as_one_would():
+    call = call_of(swap_halves, np.arange(4, dtype=np.int32))
+    names = recording.names_in(call.jaxpr)
+    assert [recording.equation_text(eqn, names) for eqn in call.jaxpr.eqns] == [
+        "a = x_ref[...]",
+        "out_ref[...] = a",
+        "b = out_ref[0:2]",
+        "c = out_ref[2:4]",
+        "out_ref[0:2] = c",
+        "out_ref[2:4] = b",
+    ]
+
+
+def test_stepper_shows_every_step_without_scripts():
+    shown = str(workbook.stepper([("first", "<p>a</p>"), ("second", "<p>b</p>")], "A stepper"))
+    assert "Step 1 of 2: first" in shown and "Step 2 of 2: second" in shown
+    assert 'aria-label="A stepper"' in shown
+
+
+def test_steppers_on_one_page_have_different_names():
+    first, second = (str(workbook.stepper([("a", text)], "A stepper")) for text in "xy")
+    assert re.search(r'id="([^"]+)"', first)[1] != re.search(r'id="([^"]+)"', second)[1]
+
+
+@pytest.mark.parametrize("phase", [1, 2, 3, 4, 5])
+def test_each_phase_lists_its_exercises(phase):
+    listed = str(workbook.exercises(phase))
+    assert f"| {phase}.1 |" in listed
+    chapters = ROOT / "book" / "phases"
+    links = re.findall(r"\]\(([^)]+)\)", listed)
+    assert len(links) >= 5 and all((chapters / link).is_file() for link in links)
+
+
+def test_measurements_are_shown_side_by_side():
+    from pallas_np.phase_benchmark import Measurement
+
+    measured = [
+        Measurement(1, 1.0, 0.1, 0.001, True, 0, 10, {"trace": 0.1, "compile": 0.9}),
+        Measurement(2, 0.5, 0.1, 0.002, True, 6, 4, {}),
+    ]
+    shown = str(workbook.cost(measured))
+    assert "| 2 | 6 | 4 | 100 ms | 400 ms | 500 ms | 2 ms |" in shown
+    assert "Cold, phase 2 is 2 times as fast as phase 1." in shown
+    assert "Warm, phase 1 is 2 times as fast as phase 2." in shown
+    assert "compile 900 ms" in shown
+    assert "phase 2: 500 ms, of which tracing 100 ms" in str(workbook.cost_bars(measured))
+
+
+def test_ratios_are_written_out():
+    from pallas_np.phase_benchmark import Measurement
+
+    measured = [Measurement(phase, 1.0, 0.1, warm, True, 0, 1, {}) for phase, warm in ((1, 1e-3), (2, 0.18))]
+    assert "Warm, phase 1 is 180 times as fast as phase 2." in str(workbook.cost(measured))
+
+
+def test_charts_name_their_series():
+    chart = str(workbook.line_chart({"ours": [(1, 10.0), (4, 20.0)]}, "programs", "time", "A caption."))
+    assert "ours: 10 at 1, 20 at 4" in chart
+
+
+def test_who_runs_counts_what_the_tables_say():
+    description = re.search(r'aria-label="([^"]*)"', str(workbook.who_runs(1, 5)))[1]
+    assert "phase 1: 0 by NumPy" in description and "0 by JAX" in description.rpartition("phase 5")[2]
+
+
+def test_rows_are_drawn_and_said():
+    rows = [workbook.Row("x", np.array([1.5, np.nan])), workbook.Row("bits", ["a", "b"], (1,), at=1)]
+    shown = str(workbook.rows_figure(rows, "A caption."))
+    assert 'aria-label="x: 1.5 NaN; bits: a b, marked at 1."' in shown
+    assert shown.count("<rect") == 4 and shown.count('<rect class="f2"') == 1

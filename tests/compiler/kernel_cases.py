@@ -1,0 +1,298 @@
+"""Kernels that the compiler's tests run: each one a name, a kernel, its call's parameters and its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+
+class Case(NamedTuple):
+    """A kernel and a call of it."""
+
+    kernel: Callable[..., None]
+    out_shape: Any
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.kernel.__name__
+
+
+def _floats(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def _like(x: Any) -> Any:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+
+def _vmem(*shape: int) -> Any:
+    return pltpu.VMEM(shape, jnp.float32)
+
+
+def swap_halves(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    work_ref[...] = x_ref[...]
+    left = work_ref[:4]
+    work_ref[:4] = work_ref[4:]
+    work_ref[4:] = left
+    out_ref[...] = work_ref[...]
+
+
+def reversed_in_place(x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...]
+    out_ref[...] = lax.rev(out_ref[...], (0,)) + out_ref[...]
+
+
+def views_of_what_is_written(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    work_ref[...] = x_ref[...]
+    before = work_ref[...].reshape(2, 4).T
+    work_ref[...] = jnp.zeros(8)
+    out_ref[...] = before.T.reshape(8) + work_ref[...]
+
+
+def read_before_a_loop_that_writes(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    work_ref[...] = x_ref[...]
+    before = work_ref[...]
+
+    @pl.loop(0, 3000)
+    def _(k: Any) -> None:
+        work_ref[...] = work_ref[...] * 0.5 + before
+
+    out_ref[...] = work_ref[...]
+
+
+def carried_read(x_ref: Any, n_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...]
+
+    def body(k: Any, carry: Any) -> Any:
+        previous, total = carry
+        now = out_ref[...]
+        out_ref[...] = now + previous
+        return now, total + now[0]
+
+    last, total = lax.fori_loop(0, n_ref[0], body, (jnp.zeros(8), jnp.float32(0)))
+    out_ref[...] = out_ref[...] + last * total
+
+
+def carried_values_of_one_kind(x_ref: Any, n_ref: Any, out_ref: Any) -> None:
+    def body(k: Any, carry: Any) -> Any:
+        p, q = carry
+        halved = p * 0.5
+        mixed = (halved * q) * 0.25
+        other = (mixed * mixed + q) * 1.5
+        return halved, other * 0.5 * q
+
+    p, q = lax.fori_loop(0, n_ref[0], body, (x_ref[...], x_ref[...] * 0.5))
+    out_ref[...] = p * 100 + q
+
+
+def while_with_a_limit(x_ref: Any, n_ref: Any, out_ref: Any) -> None:
+    def condition(state: Any) -> Any:
+        k, x = state
+        return (k < n_ref[0]) & (jnp.sum(x) < 1000.0)
+
+    k, x = lax.while_loop(condition, lambda s: (s[0] + 1, s[1] * 2 + 1), (0, x_ref[...]))
+    out_ref[...] = x + k.astype(jnp.float32)
+
+
+def branches(x_ref: Any, n_ref: Any, out_ref: Any) -> None:
+    x = x_ref[...]
+    picked = lax.switch(n_ref[0], [lambda: x, lambda: x * 2, lambda: jnp.zeros(8)])
+    both = lax.cond(n_ref[0] > 1, lambda: (x, 1.0), lambda: (x + 1, 2.0))
+    out_ref[...] = picked + both[0] * both[1]
+
+
+def scan_with_outputs(x_ref: Any, out_ref: Any) -> None:
+    def body(total: Any, row: Any) -> Any:
+        total = total + row
+        return total, total * 2
+
+    _, rows = lax.scan(body, jnp.zeros(4), x_ref[...])
+    out_ref[...] = rows
+
+
+def long_scan(x_ref: Any, out_ref: Any) -> None:
+    def body(carry: Any, row: Any) -> Any:
+        k, total = carry
+        total = total * 0.5 + row + k.astype(jnp.float32)
+        return (k + 2, total), total
+
+    (k, _), rows = lax.scan(body, (jnp.int32(3), jnp.float32(0)), x_ref[...])
+    out_ref[...] = rows + k.astype(jnp.float32)
+
+
+def backwards_scan(x_ref: Any, out_ref: Any) -> None:
+    def body(carry: Any, row: Any) -> Any:
+        k, total = carry
+        return (k + 1, total * 0.5 + row), total + k.astype(jnp.float32)
+
+    _, rows = lax.scan(body, (jnp.int32(0), jnp.float32(0)), x_ref[...], reverse=True)
+    out_ref[...] = rows
+
+
+def matmul(a_ref: Any, b_ref: Any, out_ref: Any, sum_ref: Any) -> None:
+    @pl.when(pl.program_id(2) == 0)
+    def _() -> None:
+        sum_ref[...] = jnp.zeros(sum_ref.shape, sum_ref.dtype)
+
+    sum_ref[...] += jnp.dot(a_ref[...], b_ref[...], preferred_element_type=jnp.float32)
+
+    @pl.when(pl.program_id(2) == pl.num_programs(2) - 1)
+    def _() -> None:
+        out_ref[...] = sum_ref[...]
+
+
+def softmax(x_ref: Any, out_ref: Any) -> None:
+    x = x_ref[...]
+    weights = jnp.exp(x - jnp.max(x, axis=-1, keepdims=True))
+    out_ref[...] = weights / jnp.sum(weights, axis=-1, keepdims=True)
+
+
+def ragged_add(x_ref: Any, y_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...] + y_ref[...] * 2
+
+
+def prefetched_blocks(order_ref: Any, x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...] * 2
+
+
+def aliased(x_ref: Any, out_ref: Any) -> None:
+    second = x_ref[1]
+    out_ref[...] = x_ref[...] + 1
+    out_ref[0] = second
+
+
+def index_arithmetic(x_ref: Any, out_ref: Any) -> None:
+    i = pl.program_id(0)
+    row = (i * 3 + 1) % 4
+    out_ref[0] = x_ref[row] + (i // 2).astype(jnp.float32) + jnp.where(i > 1, i, -i)
+
+
+def scoped_memory(x_ref: Any, out_ref: Any) -> None:
+    def body(a_ref: Any, b_ref: Any) -> None:
+        a_ref[...] = x_ref[...]
+        b_ref[...] = a_ref[...] * 2
+        a_ref[...] += b_ref[...]
+        out_ref[...] = a_ref[...] - b_ref[...] * 3
+
+    pl.run_scoped(body, _vmem(8), _vmem(8))
+
+
+def copies_through_dma(x_ref: Any, out_ref: Any, work_ref: Any, semaphore: Any) -> None:
+    work_ref[...] = jnp.zeros(8)
+    before = work_ref[...]
+    copy = pltpu.make_async_copy(x_ref, work_ref, semaphore)
+    copy.start()
+    copy.wait()
+    out_ref[...] = work_ref[...] + before
+
+
+def masks(x_ref: Any, out_ref: Any) -> None:
+    x = x_ref[...]
+    row = lax.broadcasted_iota(jnp.int32, x.shape, 0) + pl.program_id(0)
+    scale = jnp.arange(4, dtype=jnp.float32)[:, None]
+    out_ref[...] = jnp.where((row % 2 == 0) & (x > 0), x * scale, jnp.where(scale > 1, -x, jnp.float32(7)))
+
+
+def rolled(x_ref: Any, out_ref: Any) -> None:
+    x = x_ref[...]
+    order = (lax.iota(jnp.int32, 4) * 3) % 4
+    out_ref[...] = jnp.roll(x, 3, 1) + jnp.take(x, order, axis=0) + x[:, ::-1]
+
+
+def rearranged(x_ref: Any, out_ref: Any) -> None:
+    x = x_ref[...]
+    even = lax.broadcasted_iota(jnp.int32, x.shape, 1) % 2 == 0
+    turned = jnp.roll(jnp.flip(x, 0), 2, axis=1)
+    swapped = jnp.where(even, turned, jnp.flip(turned, 1))
+    mixed = jnp.where(even[:, ::-1], swapped, x).reshape(x.shape[::-1]).T
+    smaller = (mixed < x) | ((x != x) & (mixed == mixed))
+    both = jnp.where(even, smaller, x < 0) ^ jnp.where(smaller, x > 0, mixed > 0)
+    out_ref[...] = jnp.where(both, mixed, x + 1)
+
+
+def _with_nans(*shape: int) -> np.ndarray:
+    x = _floats(*shape)
+    return np.where(x > 0.7, np.float32(np.nan), np.where(x < -0.7, np.float32(-0.0), x))
+
+
+_X8, _N = _floats(8), np.array([5], np.int32)
+_SMEM = pl.BlockSpec(memory_space=pltpu.SMEM)
+_ROWS = {
+    "grid": (4,),
+    "in_specs": [pl.BlockSpec((1, 64), lambda i: (i, 0))],
+    "out_specs": pl.BlockSpec((1, 64), lambda i: (i, 0)),
+}
+_WORK = {"scratch_shapes": [_vmem(8)]}
+_VECTOR = {
+    "grid": (3,),
+    "in_specs": [pl.BlockSpec((8,), lambda i: (i,))] * 2,
+    "out_specs": pl.BlockSpec((8,), lambda i: (i,)),
+}
+
+
+def _scalar_and(*specs: Any) -> dict[str, Any]:
+    return {"in_specs": [pl.BlockSpec(), _SMEM], **dict(*specs)}
+
+
+CASES = [
+    *(Case(rearranged, _like(x), (x,), {}) for x in (_with_nans(4, 6), _with_nans(64, 64))),
+    Case(swap_halves, _like(_X8), (_X8,), _WORK),
+    Case(reversed_in_place, _like(_X8), (_X8,), {}),
+    Case(views_of_what_is_written, _like(_X8), (_X8,), _WORK),
+    Case(read_before_a_loop_that_writes, _like(_X8), (_X8,), _WORK),
+    Case(carried_read, _like(_X8), (_X8, _N), _scalar_and()),
+    Case(carried_values_of_one_kind, _like(_X8), (_X8, _N), _scalar_and()),
+    Case(while_with_a_limit, _like(_X8), (_X8, _N), _scalar_and()),
+    *(Case(branches, _like(_X8), (_X8, np.array([n], np.int32)), _scalar_and()) for n in (-1, 0, 1, 2, 3)),
+    Case(scan_with_outputs, _like(_floats(6, 4)), (_floats(6, 4),), {}),
+    Case(long_scan, _like(_floats(3000)), (_floats(3000),), {}),
+    Case(backwards_scan, _like(_floats(3000)), (_floats(3000),), {}),
+    Case(
+        matmul,
+        jax.ShapeDtypeStruct((32, 48), jnp.float32),
+        (_floats(32, 64), _floats(64, 48, seed=1)),
+        {
+            "grid": (2, 3, 4),
+            "in_specs": [
+                pl.BlockSpec((16, 16), lambda i, j, k: (i, k)),
+                pl.BlockSpec((16, 16), lambda i, j, k: (k, j)),
+            ],
+            "out_specs": pl.BlockSpec((16, 16), lambda i, j, k: (i, j)),
+            "scratch_shapes": [_vmem(16, 16)],
+        },
+    ),
+    Case(softmax, _like(_floats(4, 64)), (_floats(4, 64),), _ROWS),
+    Case(ragged_add, _like(_floats(20)), (_floats(20), _floats(20, seed=1)), _VECTOR),
+    Case(
+        prefetched_blocks,
+        jax.ShapeDtypeStruct((24,), jnp.float32),
+        (np.array([2, 0, 1], np.int32), _floats(24)),
+        {
+            "grid_spec": pltpu.PrefetchScalarGridSpec(
+                num_scalar_prefetch=1,
+                grid=(3,),
+                in_specs=[pl.BlockSpec((8,), lambda i, order: (order[i],))],
+                out_specs=pl.BlockSpec((8,), lambda i, order: (i,)),
+            )
+        },
+    ),
+    Case(aliased, _like(_X8), (_X8,), {"input_output_aliases": {0: 0}}),
+    Case(
+        index_arithmetic,
+        jax.ShapeDtypeStruct((4, 8), jnp.float32),
+        (_floats(4, 8),),
+        {"grid": (4,), "out_specs": pl.BlockSpec((1, 8), lambda i: (i, 0))},
+    ),
+    Case(scoped_memory, _like(_X8), (_X8,), {}),
+    Case(copies_through_dma, _like(_X8), (_X8,), {"scratch_shapes": [_vmem(8), pltpu.SemaphoreType.DMA]}),
+    Case(masks, _like(_floats(4, 8)), (_floats(4, 8),), {"grid": (2,)}),
+    Case(rolled, _like(_floats(4, 8)), (_floats(4, 8),), {}),
+]

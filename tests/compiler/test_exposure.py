@@ -1,0 +1,87 @@
+"""What a kernel may see of the memory that it is given, and which outputs it surely writes in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import pallas as pl
+
+from pallas_np import compiler, frontend
+from pallas_np.compiler.exposure import overwritten, reads_before_it_writes
+
+
+def traced(kernel: Any, *, index: Any = lambda i, j: (i, 0), rows: int = 32) -> frontend.KernelCall:
+    x = np.zeros((32, 4), np.float32)
+    call = pl.pallas_call(
+        kernel,
+        jax.ShapeDtypeStruct((rows, 4), jnp.float32),
+        grid=(4, 3),
+        in_specs=[pl.BlockSpec((8, 4), lambda i, j: (i, 0))],
+        out_specs=pl.BlockSpec((8, 4), index),
+        interpret=True,
+    )
+    found = frontend.trace(call, x)
+    assert found is not None
+    return found.call
+
+
+def writes_all(x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...]
+    out_ref[...] += 1
+
+
+def writes_in_parts(x_ref: Any, out_ref: Any) -> None:
+    out_ref[:4] = x_ref[:4]
+    out_ref[4:] = x_ref[4:]
+
+
+def writes_at_the_end(x_ref: Any, out_ref: Any) -> None:
+    @pl.when(pl.program_id(1) == pl.num_programs(1) - 1)
+    def _() -> None:
+        out_ref[...] = x_ref[...]
+
+
+def writes_at_the_start(x_ref: Any, out_ref: Any) -> None:
+    @pl.when(pl.program_id(1) == 0)
+    def _() -> None:
+        out_ref[...] = x_ref[...]
+
+    out_ref[...] = out_ref[...] + 1
+
+
+def reads_first(x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = out_ref[...] + x_ref[...]
+
+
+@pytest.mark.parametrize(
+    "kernel, reads, writes",
+    [
+        (writes_all, False, True),
+        (writes_in_parts, False, False),
+        (writes_at_the_end, False, True),
+        (writes_at_the_start, True, False),
+        (reads_first, True, False),
+    ],
+)
+def test_accesses_are_found_in_their_order(kernel: Any, reads: bool, writes: bool) -> None:
+    call = traced(kernel)
+    assert reads_before_it_writes(call.jaxpr, call.outputs[0].ref, {}) == reads
+    assert (0 in overwritten(call)) == writes
+
+
+def test_what_is_known_of_the_program_decides_conditionals() -> None:
+    call = traced(writes_at_the_start)
+    assert not reads_before_it_writes(call.jaxpr, call.outputs[0].ref, {1: np.int32(0)})
+    assert reads_before_it_writes(call.jaxpr, call.outputs[0].ref, {1: np.int32(1)})
+
+
+@pytest.mark.parametrize("index, rows", [(lambda i, j: (i // 2, 0), 32), (lambda i, j: (i, 0), 40)])
+def test_blocks_that_leave_something_out_are_noticed(index: Any, rows: int) -> None:
+    call = traced(writes_all, index=index, rows=rows)
+    assert not overwritten(call)
+    out = compiler.run(call, np.zeros((32, 4), np.float32))[0]
+    assert np.isnan(out[-1]).all()

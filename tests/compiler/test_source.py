@@ -1,0 +1,125 @@
+"""The program that a compiled kernel leaves: what it looks like, and that it runs by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import pallas as pl
+from kernel_cases import CASES
+
+import pallas_np
+from pallas_np.kernels.bitonic import bitonic_sorter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def scaled_sum(a_ref: Any, b_ref: Any, c_ref: Any) -> None:
+    c_ref[...] = a_ref[...] * 2 + b_ref[...]
+
+
+def running_sum(x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = out_ref[...] * 2 + x_ref[...]
+
+
+def program_of(name: str) -> Any:
+    case = next(case for case in CASES if str(case) == name)
+    call = pallas_np.pallas_call(case.kernel, case.out_shape, **case.options)
+    return pallas_np.compile(call, *case.args)
+
+
+def test_a_vector_sum_is_the_loop_that_one_would_write() -> None:
+    block = pl.BlockSpec((1024,), lambda i: (i,))
+    shape = jax.ShapeDtypeStruct((128 * 1024,), jnp.float32)
+    call = pallas_np.pallas_call(scaled_sum, shape, grid=(128,), in_specs=[block, block], out_specs=block)
+    program = pallas_np.compile(call, shape, shape)
+    assert program.source == textwrap.dedent("""\
+        import numpy as np
+
+        from pallas_np import lax_numpy as lax
+
+
+        @np.errstate(all="ignore")
+        @lax.flush_denormals()
+        def scaled_sum(a, b, c):
+            a_blocks = a.reshape((128, 1024))
+            b_blocks = b.reshape((128, 1024))
+            c_blocks = c.reshape((128, 1024))
+            for i in range(2):
+                start = 64 * i
+                # c_ref[...] = a_ref[...] * 2 + b_ref[...]
+                np.add(a_blocks[start:start + 64] * 2.0, b_blocks[start:start + 64], out=c_blocks[start:start + 64])
+        """)
+    x = np.arange(128 * 1024, dtype=np.float32)
+    np.testing.assert_array_equal(program(x, x), 3 * x)
+
+
+def test_steps_that_follow_one_another_are_a_loop() -> None:
+    shape = jax.ShapeDtypeStruct((48,), jnp.float32)
+    out = jax.ShapeDtypeStruct((8,), jnp.float32)
+    call = pallas_np.pallas_call(
+        running_sum,
+        out,
+        grid=(6,),
+        in_specs=[pl.BlockSpec((8,), lambda i: (i,))],
+        out_specs=pl.BlockSpec((8,), lambda i: (0,)),
+    )
+    program = pallas_np.compile(call, shape)
+    assert program.source.endswith(
+        textwrap.dedent("""\
+        def running_sum(x, out):
+            for i in range(6):
+                # out_ref[...] = out_ref[...] * 2 + x_ref[...]
+                np.add(out * 2.0, x[8 * i:8 * i + 8], out=out)
+        """)
+    )
+
+
+def test_what_a_kernel_knows_is_not_in_its_program() -> None:
+    source = program_of("index_arithmetic").source
+    assert "program_id" not in source
+    assert "machine" not in source
+
+
+def test_a_kernel_with_dmas_runs_the_rules_of_phase_5() -> None:
+    program = program_of("copies_through_dma")
+    assert "machine.eval_equation(dma_start_equation" in program.source
+    with pytest.raises(ValueError, match="cannot be saved"):
+        program.save("nowhere.py")
+
+
+def test_the_sort_runs_where_there_is_no_jax(tmp_path: Path) -> None:
+    sort = bitonic_sorter((8, 128), jnp.float32, pallas_call=pallas_np.pallas_call)
+    program = pallas_np.compile(
+        sort, jax.ShapeDtypeStruct((1,), jnp.int32), jax.ShapeDtypeStruct((8, 128), jnp.float32)
+    )
+    program.save(tmp_path / "sort.py")
+    script = """
+        import sys
+        sys.modules["jax"] = None
+        import numpy as np
+        import sort
+        keys = np.random.default_rng(0).standard_normal((8, 128)).astype(np.float32)
+        out = np.empty_like(keys)
+        for descending in (0, 1):
+            sort._sort_kernel(np.array([descending], np.int32), keys, out)
+            wanted = np.sort(keys, axis=1)
+            assert np.array_equal(out, wanted[:, ::-1] if descending else wanted)
+        print("sorted")
+    """
+    environment = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PATH": ""}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout == "sorted\n", done.stderr
+
+
+def test_compile_takes_what_pallas_call_returned() -> None:
+    with pytest.raises(TypeError, match=r"takes what pallas_np\.pallas_call"):
+        pallas_np.compile(np.sin, np.ones(3))

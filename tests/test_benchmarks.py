@@ -1,0 +1,85 @@
+"""The benchmark suite: its kernels and their twins agree, and a report says what was measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import report as reports
+from benchmarks.suite import CASES
+from pallas_np import compiler, phase5
+
+ROOT = Path(__file__).parent.parent
+LARGE = ("copy10000", "copy100000", "matmul1024", "sort1024x128", "sort64x1024", "unrolled_sort", "attention1024")
+
+
+def cases(*names: str) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in names]
+
+
+@pytest.mark.parametrize("engine", [phase5, compiler], ids=["phase5", "compiled"])
+@pytest.mark.parametrize("name", cases(*CASES))
+def test_a_kernel_gives_what_its_twin_gives(name: str, engine: Any) -> None:
+    case = CASES[name]()
+    got = jax.block_until_ready(case.make(engine.pallas_call)(*case.args))
+    wanted = case.twin(*(np.asarray(x) for x in case.args))
+    assert got.shape == wanted.shape and got.dtype == wanted.dtype
+    np.testing.assert_allclose(np.asarray(got), wanted, case.tolerance, case.tolerance)
+
+
+@pytest.mark.slow
+def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
+    file, drawing = tmp_path / "report.json", tmp_path / "report.png"
+    options = ["--kernels", "add", "copy100", "--engines", "interpret", "interpret jit", "compiled", "twin"]
+    command = [sys.executable, "-m", "benchmarks", *options, "--repeats", "1", "--json", file, "--plot", drawing]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text())
+    for result in report["kernels"].values():
+        assert all(found["correct"] for found in result["engines"].values())
+        assert all(found["warm"]["median"] > 0 for found in result["engines"].values())
+        assert result["engines"]["compiled"]["cold"]["median"] > result["engines"]["compiled"]["trace"]["median"] > 0
+    assert drawing.stat().st_size > 1000
+    again = subprocess.run([*command[:3], "--from", file], cwd=ROOT, capture_output=True, text=True)
+    assert again.stdout == done.stdout
+
+
+def made_up(**times: dict[str, float]) -> reports.Report:
+    """A report of one kernel, `add`, in which each engine has the given times."""
+    engines = {
+        engine.replace("_", " "): {
+            "correct": True,
+            **{q: dict.fromkeys(("median", "least", "most"), t) for q, t in of.items()},
+        }
+        for engine, of in times.items()
+    }
+    kernel = {"name": "vector add", "steps": 97, "dots": False, "too_long": {}, "engines": engines}
+    return {"made_with": {}, "repeats": 1, "kernels": {"add": kernel}}
+
+
+def test_goals_are_ratios_of_what_was_measured() -> None:
+    ours = {"cold": 0.011, "trace": 0.004, "own": 0.007, "warm": 0.002}
+    theirs = {"cold": 0.214, "trace": 0.004, "own": 0.21, "warm": 0.003}
+    report = made_up(interpret=theirs, interpret_jit=theirs, compiled=ours, twin={"warm": 0.001})
+    found = {goal.text: goal for goal in reports.goals(report)}
+    assert found["cold, own share: 30 times smaller than interpret=True's"].measured == pytest.approx(30)
+    tracing = found["cold, own share: no more than the tracing"]
+    assert tracing.measured == pytest.approx(7 / 4) and not tracing.kept
+    assert found["warm: no slower than jitted interpret=True"].kept
+    assert not found["warm: within 1.3 of the twin"].kept
+    assert "| warm: within 1.3 of the twin | vector add | 2.00 | missed |" in reports.goal_table(report)
+
+
+def test_what_was_left_out_is_a_dash_in_the_table() -> None:
+    report = made_up(compiled={"warm": 0.002}, twin={"warm": 0.0000015})
+    table = reports.table(report, "warm")
+    assert table.splitlines()[-1] == "| vector add | 2 ms | 1.5 µs |"
+    report["kernels"]["add2"] = {**report["kernels"]["add"], "engines": {}}
+    assert reports.table(report, "warm").splitlines()[-1] == "| vector add | – | – |"
