@@ -43,8 +43,10 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--verbose", action="store_true", help="say at the end how many kernels ran in NumPy")
     for field in fields(Options):
         accepted = ACCEPTED.get(field.name)
-        if accepted is None or len(accepted) > 1:
-            flag = f"--{field.name.replace('_', '-')}"
+        flag = f"--{field.name.replace('_', '-')}"
+        if accepted == (False, True):
+            run.add_argument(flag, action="store_true", help="a check; off by default")
+        elif accepted is None or len(accepted) > 1:
             run.add_argument(flag, choices=accepted, default=field.default, help=f"default: {field.default}")
     run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     run.add_argument("script", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)

@@ -13,10 +13,14 @@ class Options:
     Attributes:
       engine: what runs them.  `"compiled"`: a NumPy program that is made of phase 5's rules at a kernel's first call,
         and kept; `pallas_np.compile(call, *args).source` shows it.  `"interpreter"`: phase 5, equation by equation.
-        The two give the same results.
+        The two give the same results.  A check that has
+        to watch runs kernels equation by equation, whatever the engine.
       out_of_bounds: what an index outside its ref, or a block outside its array, does.  `"raise"`: an `IndexError`;
         `"clamp"`: it is moved inside, as `interpret=True` does.
       uninitialized: what memory holds before it is written.  `"poison"`: NaN, or the smallest integer; `"zero"`: 0.
+      check_nans: whether the first NaN or infinity that an equation makes out of finite numbers is an error, a
+        `FloatingPointError`.  One that is written into the kernel, comes in with an operand, or lies in memory that
+        nobody has written, is none.
       tpu: the TPU that kernels are told they run on when they ask (`pltpu.get_tpu_info()`) and there is none, by JAX's
         name for it: `"TPU v4"`, `"TPU v5e"`, `"TPU v5p"`, `"TPU v6e"`, `"TPU7x"`.
 
@@ -27,6 +31,7 @@ class Options:
     engine: Literal["compiled", "interpreter"] = "compiled"
     out_of_bounds: Literal["raise", "clamp"] = "raise"
     uninitialized: Literal["poison", "zero"] = "poison"
+    check_nans: bool = False
     tpu: str = "TPU v5e"
 
     def __post_init__(self) -> None:
@@ -35,9 +40,15 @@ class Options:
             if accepted is not None and value not in accepted:
                 raise ValueError(f"{field.name} must be one of {', '.join(map(repr, accepted))}, not {value!r}")
 
+    @property
+    def watched(self) -> bool:
+        """Whether they ask for a check that watches every equation."""
+        return self.check_nans
+
 
 ACCEPTED = {
     "engine": ("compiled", "interpreter"),
     "out_of_bounds": ("raise", "clamp"),
     "uninitialized": ("poison", "zero"),
+    "check_nans": (False, True),
 }

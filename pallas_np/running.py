@@ -28,6 +28,10 @@ _DEFAULT = Options()
 
 
 def _run(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np.ndarray]:
+    if options.watched:
+        from pallas_np.inspector import checks
+
+        return checks.watched(options).run(call, *arrays)
     if options.engine == "compiled":
         from pallas_np import compiler
 
@@ -95,7 +99,10 @@ def compile(call: Callable[..., Any], *args: Any, options: Options = _DEFAULT) -
 
     Raises:
       TypeError: if `call` is no such function, or does more than one `pallas_call` on its arguments.
+      ValueError: if the options ask for a check that has to watch, which a program cannot have.
     """
+    if options.watched:
+        raise ValueError(f"a program cannot be watched: call the function itself with {options}")
     from pallas_np import compiler
 
     return compiler.compiled_call(call, args, options)

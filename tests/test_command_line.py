@@ -70,6 +70,21 @@ def test_verbose_says_how_many_kernels_ran_threads_included(folder: Path) -> Non
     assert done.stderr.splitlines()[-1] == "pallas_np: 2 kernels ran in NumPy"
 
 
+def test_a_check_that_watches(folder: Path) -> None:
+    program = """
+        import jax, jax.numpy as jnp
+        from jax.experimental import pallas as pl
+        def kernel(x_ref, out_ref):
+            out_ref[...] = jnp.log(x_ref[...])
+        print(jnp.isneginf(pl.pallas_call(kernel, out_shape=jax.ShapeDtypeStruct((2,), jnp.float32))(jnp.zeros(2))))
+    """
+    (folder / "logarithm.py").write_text(textwrap.dedent(program))
+    assert pallas_np("run", "logarithm.py", cwd=folder).stdout == "[ True  True]\n"
+    done = pallas_np("run", "--check-nans", "logarithm.py", cwd=folder)
+    assert done.returncode == 1
+    assert "NonFiniteError: log makes -inf" in done.stderr
+
+
 def test_a_failing_script_shows_only_its_own_frames(folder: Path) -> None:
     done = pallas_np("run", "script.py", "--fail", cwd=folder)
     assert done.returncode == 1

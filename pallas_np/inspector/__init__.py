@@ -2,7 +2,7 @@
 
 `observed.py` is phase 5 with somebody watching.  `recorder.py` watches, and writes what it sees into the `Recording`
 of `recording.py`, which `saving.py` puts into a file; `differences.py` compares two of them.  `debugger.py` runs one
-program of a grid as plain Python.
+program of a grid as plain Python.  `checks.py` makes the observers that look for faults.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pallas_np import phase5
 from pallas_np.errors import KernelError
 from pallas_np.frontend import Engine, KernelCall, install
 from pallas_np.frontend.engines import installed_engine, watched_by
+from pallas_np.inspector.checks import watched
 from pallas_np.inspector.debugger import debug
 from pallas_np.inspector.differences import Difference
 from pallas_np.inspector.observed import Observed, Observer
@@ -89,7 +90,7 @@ def recording(max_bytes: int = MAX_BYTES, max_equations: int = MAX_EQUATIONS) ->
         with lock:
             recorder.engine = _name_of(engine)
             try:
-                return Observed(recorder, options=engine.options or Options()).run(call, *arrays)
+                return watched(engine.options or Options(), recorder).run(call, *arrays)
             except KernelError as error:
                 recorder.recording.error = error
                 raise

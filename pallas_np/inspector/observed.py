@@ -22,6 +22,7 @@ from pallas_np.frontend.refs import Bitcast, Index
 from pallas_np.options import Options
 from pallas_np.phase3 import numpy_index, transformed
 from pallas_np.phase5.cores import Core
+from pallas_np.phase5.failures import told
 from pallas_np.phase5.grid import Window
 from pallas_np.phase5.memory import Place, lanes_of, operand_of
 
@@ -77,6 +78,9 @@ class Access:
 class Observer:
     """Is told what an observed interpreter does; a subclass overrides what it wants to hear.
 
+    What it raises, a kernel raises: a `KernelError` gets what it does not say of the kernel, the line, the grid index
+    and the equation under way.
+
     `at` is the interpreter: its `launch`, `call`, `grid_index`, `jaxprs` and `equations` say where it is.  The cores of
     a mesh have an interpreter each, with the same `launch`, and their events interleave where one waits for another.
     """
@@ -85,7 +89,7 @@ class Observer:
         """A call is about to run on these operands."""
 
     def launch_ends(self, at: Observed, outputs: Sequence[np.ndarray] | None) -> None:
-        """It has run; `None` if it failed."""
+        """It has run; `None` if it failed: an observer raises nothing then."""
 
     def step_begins(self, at: Observed, windows: Sequence[Window], refs: Sequence[Ref]) -> None:
         """A program is about to run: one window for each input and output, and the kernel's refs in their order."""
@@ -101,6 +105,41 @@ class Observer:
 
     def accessed(self, at: Observed, access: Access) -> None:
         """The innermost equation has read or written a ref."""
+
+
+class Observers(Observer):
+    """Several observers, each told in turn."""
+
+    def __init__(self, observers: Sequence[Observer]):
+        self.observers = tuple(observers)
+
+    def launch_begins(self, at: Observed, arrays: Sequence[np.ndarray]) -> None:
+        for observer in self.observers:
+            observer.launch_begins(at, arrays)
+
+    def launch_ends(self, at: Observed, outputs: Sequence[np.ndarray] | None) -> None:
+        for observer in self.observers:
+            observer.launch_ends(at, outputs)
+
+    def step_begins(self, at: Observed, windows: Sequence[Window], refs: Sequence[Ref]) -> None:
+        for observer in self.observers:
+            observer.step_begins(at, windows, refs)
+
+    def step_ends(self, at: Observed) -> None:
+        for observer in self.observers:
+            observer.step_ends(at)
+
+    def equation_begins(self, at: Observed, eqn: Equation, args: Sequence[Any]) -> None:
+        for observer in self.observers:
+            observer.equation_begins(at, eqn, args)
+
+    def equation_ends(self, at: Observed, eqn: Equation, args: Sequence[Any], results: Sequence[Any]) -> None:
+        for observer in self.observers:
+            observer.equation_ends(at, eqn, args, results)
+
+    def accessed(self, at: Observed, access: Access) -> None:
+        for observer in self.observers:
+            observer.accessed(at, access)
 
 
 class ObservedPlace(Place):
@@ -227,11 +266,15 @@ class Observed(phase5.Interpreter):
     def run(self, call: KernelCall, *arrays: np.ndarray) -> list[np.ndarray]:
         self.launch, self.call = next(_launches), call
         self.observer.launch_begins(self, arrays)
-        outputs = None
         try:
             outputs = super().run(call, *arrays)
-        finally:
+        except BaseException:
+            self.observer.launch_ends(self, None)
+            raise
+        try:
             self.observer.launch_ends(self, outputs)
+        except Exception as error:
+            raise told(error, call)  # noqa: B904  (it has its cause)
         return outputs
 
     def run_kernel(self, windows: Sequence[Window], refs: Sequence[np.ndarray]) -> None:
