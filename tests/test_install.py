@@ -457,6 +457,29 @@ def test_kernels_are_told_of_a_tpu() -> None:
         assert pltpu.get_tpu_info().generation == 5
 
 
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit, jax.vmap])
+@pytest.mark.parametrize("tpu, generation", [("TPU v5e", 5), ("TPU v6e", 6)])
+def test_a_kernel_is_told_of_a_tpu_where_nothing_is_installed(transform: Any, tpu: str, generation: int) -> None:
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = x_ref[...] + pltpu.get_tpu_info().generation
+
+    before, row = functions_of_jax(), jax.ShapeDtypeStruct((2,), jnp.int32)
+    call = pallas_np.pallas_call(kernel, row, options=Options(tpu=tpu))
+    x = jnp.zeros((3, 2) if transform is jax.vmap else 2, jnp.int32)
+    np.testing.assert_array_equal(transform(call)(x), x + generation)
+    assert functions_of_jax() == before
+    with pytest.raises(ValueError, match="Unsupported TPU device kind"):
+        pltpu.get_tpu_info()
+
+
+def test_a_debugged_kernel_is_told_of_a_tpu() -> None:
+    def kernel(out_ref: Any) -> None:
+        out_ref[...] = jnp.full((2,), pltpu.get_tpu_info().generation)
+
+    call = pallas_np.pallas_call(kernel, jax.ShapeDtypeStruct((2,), jnp.int32), options=Options(tpu="TPU v6e"))
+    assert pallas_np.debug(call, at=())().tolist() == [6, 6]
+
+
 def test_last_error_is_the_exception_behind_a_jitted_call() -> None:
     def kernel(x_ref: Any, out_ref: Any) -> None:
         out_ref[...] = x_ref[...]

@@ -1,29 +1,25 @@
 """Sending every Pallas call in the process to an engine, and taking that back.
 
 `installed_engine` decides where a call goes, wherever JAX runs or lowers it (see `routing`).  What is replaced in JAX
-meanwhile is listed in `_replacements`; it is put back when the last installation ends.
+meanwhile is listed in `_replacements`, and what kernels are told of a TPU in `devices`; it is put back when the last
+installation ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from jax._src.pallas import core as pallas_core
 from jax._src.pallas import pallas_call
-from jax._src.pallas.mosaic import core as tpu_core
-from jax._src.pallas.mosaic import tpu_info
-from jax.experimental.pallas import tpu as pltpu
 
 from pallas_np.frontend import meshes  # noqa: F401  (routes pl.kernel and core_map)
+from pallas_np.frontend.devices import some_tpu
 from pallas_np.frontend.engines import Engine, engine_of, installed_engine
+from pallas_np.frontend.replacements import Replacement, Replacements
 from pallas_np.frontend.routing import call_on
-from pallas_np.frontend.versions import naming_what_is_missing
-from pallas_np.options import Options
 
 
 class _Installations:
@@ -33,17 +29,22 @@ class _Installations:
         self.lock = threading.RLock()
         self.process: Engine | None = None
         self.blocks: list[list[Engine]] = []
-        self.replaced: list[tuple[Any, str, Any]] = []
+        self.replaced = contextlib.ExitStack()
+        self.is_replaced = False
 
     def update(self) -> None:
         """Brings JAX in line: the engine for threads without a block of their own, and the replacements."""
         engine = self.blocks[-1][0] if self.blocks else self.process
-        if engine is not None and not self.replaced:
-            self.replaced = _replace()
+        if engine is not None and not self.is_replaced:
+            with contextlib.ExitStack() as replaced:
+                replaced.enter_context(some_tpu)
+                replaced.enter_context(_routed)
+                self.replaced = replaced.pop_all()
+            self.is_replaced = True
         installed_engine.set_global(engine)
         if engine is None:
-            while self.replaced:
-                setattr(*self.replaced.pop())
+            self.replaced.close()
+            self.is_replaced = False
 
 
 _installations = _Installations()
@@ -83,38 +84,11 @@ def installed(engine: Engine) -> Iterator[None]:
             _installations.update()
 
 
-Replacement = tuple[Any, str, Callable[[Any], Any]]
-
-
-def _replace() -> list[tuple[Any, str, Any]]:
-    """Replaces what has to be replaced in JAX; returns what was there, as `(owner, name, value)`."""
-    found = [(owner, name, getattr(owner, name), wrap) for owner, name, wrap in _replacements()]
-    for owner, name, value, wrap in found:
-        setattr(owner, name, functools.wraps(value)(wrap(value)))
-    return [(owner, name, value) for owner, name, value, _ in found]
-
-
-@naming_what_is_missing()
 def _replacements() -> list[Replacement]:
-    """What is replaced while an engine is installed: whose attribute it is, its name, what makes the new from the old.
-
-    Raises:
-      JaxInternalMissing: if this JAX does not have it.
-    """
-    replacements: list[Replacement] = [
+    return [
         (pallas_call, "_pallas_call", _run_at_once),
         (pallas_core, "get_interpret_effects", _without_effects),
-        (sys.modules[tpu_info.is_tpu_device.__module__], "get_device_kind", _of_some_tpu),
-        (sys.modules[tpu_info.is_tpu_device.__module__], "get_num_device_cores", _one_core),
     ]
-    if "create_tensorcore_mesh" in vars(pltpu):  # until JAX 0.10
-        replacements += [(owner, "create_tensorcore_mesh", _of_one_core) for owner in (tpu_core, pltpu)]
-    else:
-        replacements += [(tpu_core, "_get_default_num_cores", _one_core)]
-        replacements += [(tpu_core.TensorCoreMesh, "__init__", _of_one_core)]
-    for owner, name, _ in replacements:
-        getattr(owner, name)
-    return replacements
 
 
 def _run_at_once(in_jax: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,36 +112,4 @@ def _without_effects(get_interpret_effects: Callable[..., Any]) -> Callable[...,
     return no_effects
 
 
-# Kernels written for a TPU ask which one it is, and how many cores it has.
-
-
-def _of_some_tpu(get_device_kind: Callable[[], str]) -> Callable[[], str]:
-    def device_kind() -> str:
-        kind, engine = get_device_kind(), engine_of(False)
-        return kind if engine is None or kind.startswith("TPU") else (engine.options or Options()).tpu
-
-    return device_kind
-
-
-def _one_core(get_num_cores: Callable[[], int]) -> Callable[[], int]:
-    def num_cores() -> int:
-        try:
-            return get_num_cores()
-        except AttributeError:  # not a TPU
-            if engine_of(False) is None:
-                raise
-            return 1
-
-    return num_cores
-
-
-def _of_one_core(make_mesh: Callable[..., Any]) -> Callable[..., Any]:
-    def mesh(*args: Any, **options: Any) -> Any:
-        try:
-            return make_mesh(*args, **options)
-        except AttributeError:  # it asked a device that is not a TPU for its cores
-            if engine_of(False) is None:
-                raise
-            return make_mesh(*args, **{**options, "num_cores": 1})
-
-    return mesh
+_routed = Replacements(_replacements)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from jax.experimental import io_callback
 from jax.experimental import pallas as pl
 
 from pallas_np.errors import folded
+from pallas_np.frontend.devices import tracing_for
 from pallas_np.frontend.engines import Engine, engine_of, run_callback
 from pallas_np.frontend.kernel_call import KernelCall, kernel_call
 from pallas_np.frontend.primitives import pallas_call_p
@@ -85,7 +87,8 @@ class PallasCallable:
         if any(isinstance(leaf, core.Tracer) for leaf in leaves) or not core.trace_ctx.is_top_level():
             # JAX's function is a jit: outside any other it would be compiled, and what it wraps is not.
             function: Any = self._function
-            return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
+            with self.tracing():
+                return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
         traced = self.traced(*args)
         return self._function(*args) if traced is None else traced.run(self._engine, leaves)
 
@@ -99,12 +102,17 @@ class PallasCallable:
         """How its engine runs kernels; `None` for an engine without options."""
         return self._engine.options
 
+    def tracing(self) -> AbstractContextManager[None]:
+        """Within it the kernel, which is traced, is told of its engine's TPU."""
+        return tracing_for(self._engine)
+
     def traced(self, *args: Any) -> TracedCall | None:
         """The call traced for these arguments, from memory if it has been; `None` if only JAX can make sense of it."""
         leaves, tree = tree_util.tree_flatten(args)
         key = (tree, tuple(map(_abstract, leaves)), config.trace_context())
         if key not in self._traced:
-            self._traced[key] = trace(self._function, *args)
+            with self.tracing():
+                self._traced[key] = trace(self._function, *args)
         return self._traced[key]
 
 

@@ -126,11 +126,11 @@ def debug(call: Callable[..., Any], at: int | Sequence[int] = ()) -> Callable[..
 
     @folded
     def run(*args: Any) -> Any:
-        with _silently():
-            traced, kernel = frontend.traced_with_kernel(call, *args)
-        options = call.options or Options()
-        interp = DebugInterpreter(options, index, kernel)
-        return traced.run(frontend.Engine("the debugger", interp.run), tree.leaves(args))
+        with call.tracing():  # at the grid index that is asked for, the kernel's Python runs again
+            with _silently():
+                traced, kernel = frontend.traced_with_kernel(call, *args)
+            interp = DebugInterpreter(call.options or Options(), index, kernel)
+            return traced.run(frontend.Engine("the debugger", interp.run), tree.leaves(args))
 
     return run
 
