@@ -375,3 +375,52 @@ def test_emit_pipeline_as_a_primitive() -> None:
         check_pipeline()
     finally:
         jax.config.update("jax_use_emit_pipeline_primitive", False)
+
+
+# Rows taken and put by their numbers: `Indirect` blocks, which only a pipeline has.
+
+ROWS = pl.BlockSpec((4, 8), lambda i: (i, 0))
+
+
+def rows_named_by(ref: Any, column: int = 0) -> pl.BlockSpec:
+    return pl.BlockSpec((pl.Indirect(4), 8), lambda i: (ref[pl.ds(4 * i, 4)], column))
+
+
+def twice(x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...] * 2
+
+
+def pipeline_of_rows(is_gather: bool, column: int = 0) -> Kernel:
+    def kernel(which_ref: Any, x_ref: Any, out_ref: Any) -> None:
+        specs = (rows_named_by(which_ref, column), ROWS) if is_gather else (ROWS, rows_named_by(which_ref, column))
+        pltpu.emit_pipeline(twice, grid=(3,), in_specs=[specs[0]], out_specs=[specs[1]])(x_ref, out_ref)
+
+    return kernel
+
+
+def run_pipeline_of_rows(kernel: Kernel, shape: tuple[int, int], which: Any, x: Any) -> Any:
+    anywhere = pl.BlockSpec(memory_space=pl.ANY)
+    specs = {"in_specs": [pl.BlockSpec(memory_space=pltpu.SMEM), anywhere], "out_specs": anywhere}
+    return run(kernel, sds(shape, x.dtype), which, x, **specs)
+
+
+def test_an_indirect_block_gathers_rows() -> None:
+    x, which = ints(20, 16), np.random.default_rng(0).integers(0, 20, 12).astype(np.int32)
+    for column in (0, 1):
+        got = run_pipeline_of_rows(pipeline_of_rows(True, column), (12, 8), which, x)
+        assert_same(got, 2 * x[which, 8 * column : 8 * column + 8])
+
+
+def test_an_indirect_block_scatters_rows() -> None:
+    x, which = ints(12, 8), np.random.default_rng(0).permutation(20)[:12].astype(np.int32)
+    which[7] = which[2]  # the later one wins
+    wanted = np.full((20, 8), np.iinfo(np.int32).min, np.int32)
+    wanted[which] = 2 * x
+    assert_same(run_pipeline_of_rows(pipeline_of_rows(False), (20, 8), which, x), wanted)
+
+
+def test_an_indirect_block_of_rows_that_are_not_there_raises() -> None:
+    which = ints(12)
+    which[5] = 20
+    with pytest.raises(IndexError, match="20"):
+        run_pipeline_of_rows(pipeline_of_rows(True), (12, 8), which, ints(20, 8))

@@ -792,7 +792,7 @@ def test_ragged_blocks_outside_are_clamped_on_request() -> None:
 
 
 def test_indirect_blocks_are_refused() -> None:
-    """JAX lets no index map answer with a vector, so there is nothing to gather by."""
+    """JAX lets no index map of a grid answer with a vector, so there is nothing to gather by; a pipeline's may."""
     spec = pl.BlockSpec((pl.Indirect(2),), lambda i: (i,))
     with pytest.raises(NotImplementedError, match="indirect block dimensions are not supported"):
         run(copy, sds(2, jnp.int32), ints(4), grid=(2,), in_specs=[spec])
