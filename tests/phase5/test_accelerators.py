@@ -12,7 +12,7 @@ import pytest
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas import triton as plgpu
-from pallas_oracle import assert_same, check, floats, ints, run, sds
+from pallas_oracle import Kernel, assert_same, check, floats, ints, run, sds
 
 import pallas_np
 
