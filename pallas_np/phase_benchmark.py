@@ -1,4 +1,4 @@
-"""The five phases side by side on the bitonic sort: what `python -m pallas_np bench` runs.
+"""The five phases side by side on the bitonic sort: what `python -m pallas_np bench` runs.  The compiler can join them.
 
 Each measurement has a fresh process.  There the phase first runs another kernel, so that what JAX sets up once is set
 up; then it gets a sort that it has never seen.  The phases take turns, so that noise on the machine meets them all.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 PHASES = (1, 2, 3, 4, 5)
+COMPILER = 6  # what comes after the phases, where a phase's number is asked for
 FASTER_THAN_BASELINE = 15  # the book's promise for phase 5, cold
 NOISE = 0.8  # a promise of an amount counts as broken below this part of it: machines are shared
 
@@ -28,7 +29,7 @@ class Measurement:
     """One phase in one process, times in seconds.
 
     Attributes:
-      phase: 1 to 5.
+      phase: 1 to 5, or `COMPILER`.
       cold: a kernel never seen before, from the call to its result.
       trace: the part of `cold` that JAX took to trace the kernel.
       warm: the same callable again, median of several calls.
@@ -48,6 +49,11 @@ class Measurement:
     stages: dict[str, float]
 
     @property
+    def title(self) -> str:
+        """What ran, as it stands in a sentence."""
+        return "the compiler" if self.phase == COMPILER else f"phase {self.phase}"
+
+    @property
     def own(self) -> float:
         """The part of `cold` that is not tracing."""
         return self.cold - self.trace
@@ -62,9 +68,9 @@ def measure(phase: int, rows: int, length: int) -> Measurement:
     import numpy as np
     from jax.experimental import pallas as pl
 
-    from pallas_np import frontend, kernels
+    from pallas_np import frontend, kernels, phase5
 
-    module = importlib.import_module(f"pallas_np.phase{phase}")
+    module = importlib.import_module("pallas_np.compiler" if phase == COMPILER else f"pallas_np.phase{phase}")
     keys = jnp.asarray(np.random.default_rng(0).standard_normal((rows, length), dtype=np.float32))
     ascending = jnp.zeros((1,), jnp.int32)
     jax.block_until_ready(kernels.softmax(keys[:16, :2], pallas_call=module.pallas_call))
@@ -89,7 +95,8 @@ def measure(phase: int, rows: int, length: int) -> Measurement:
 
     jax.block_until_ready(sort(ascending, keys))  # phase 1's ahead-of-time stages leave the callable itself cold
     warm = statistics.median(_times(lambda: jax.block_until_ready(sort(ascending, keys))))
-    by_numpy, by_jax = count_equations(call_description().jaxpr, module.numpy_rules)
+    rules = phase5.numpy_rules if phase == COMPILER else module.numpy_rules
+    by_numpy, by_jax = count_equations(call_description().jaxpr, rules)
     correct = bool(np.array_equal(np.asarray(result), np.sort(np.asarray(keys), axis=1)))
     return Measurement(phase, cold, trace, warm, correct, by_numpy, by_jax, stages)
 
@@ -149,7 +156,7 @@ def run(rows: int, length: int, repeats: int, phases: Sequence[int] = PHASES, pr
       rows: rows of the array to sort.
       length: elements of a row, a power of two.
       repeats: processes for each phase.
-      phases: which phases.
+      phases: which phases; `COMPILER` is one more.
       progress: whether to show a progress bar, on a terminal.
 
     Returns:

@@ -35,7 +35,7 @@ def cost(measurements: Sequence[Measurement]) -> Markdown:
     baseline = measurements[0]
     rows = [
         [
-            str(m.phase),
+            m.title.split()[-1],
             str(m.numpy_equations),
             str(m.jax_equations),
             milliseconds(m.trace),
@@ -48,19 +48,19 @@ def cost(measurements: Sequence[Measurement]) -> Markdown:
     header = ["phase", "equations by NumPy", "by JAX", "tracing", "all else", "cold", "warm"]
     lines = [table(header, rows, numbers=6), ""]
     for m in measurements[1:]:
-        lines.append(f"- Cold, {_faster(baseline.phase, baseline.cold, m.phase, m.cold)}.")
-        lines.append(f"- Warm, {_faster(baseline.phase, baseline.warm, m.phase, m.warm)}.")
+        lines.append(f"- Cold, {_faster(baseline.title, baseline.cold, m.title, m.cold)}.")
+        lines.append(f"- Warm, {_faster(baseline.title, baseline.warm, m.title, m.warm)}.")
     if baseline.stages:
         stages = ", ".join(f"{stage} {milliseconds(seconds)}" for stage, seconds in baseline.stages.items())
         lines += ["", f"Where phase {baseline.phase} spends its cold time: {stages}."]
     return Markdown("\n".join(lines))
 
 
-def _faster(phase: int, seconds: float, other: int, other_seconds: float) -> str:
+def _faster(title: str, seconds: float, other: str, other_seconds: float) -> str:
     if seconds < other_seconds:
-        return _faster(other, other_seconds, phase, seconds)
+        return _faster(other, other_seconds, title, seconds)
     ratio = seconds / other_seconds
-    return f"phase {other} is {ratio:{'.0f' if ratio >= 10 else '.2g'}} times as fast as phase {phase}"
+    return f"{other} is {ratio:{'.0f' if ratio >= 10 else '.2g'}} times as fast as {title}"
 
 
 def milliseconds(seconds: float) -> str:
@@ -141,16 +141,16 @@ def owners(jaxpr: Any, rules: Mapping[Any, Any]) -> list[tuple[str, bool]]:
     return found
 
 
-def exercises(phase: int) -> Markdown:
-    """The exercises on a phase, read from the repository if the notebook runs in it.
+def exercises(phase: int | str) -> Markdown:
+    """The exercises on a phase, or of another folder, read from the repository if the notebook runs in it.
 
     Each links to its file, as seen from the chapters; on the site that becomes its page.
     """
-    folder = ROOT / "exercises" / f"phase{phase}"
+    folder = ROOT / "exercises" / (f"phase{phase}" if isinstance(phase, int) else phase)
     rows = []
-    for path in sorted(folder.glob("p*.py")):
+    for path in sorted(folder.glob("[a-z]*_[0-9][0-9]_*.py")):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        heading = re.match(r"Exercise ([\d.]+): (.*) \((\d+) minutes\)\n\n(.*?)(?:\n\n|$)", docstring, re.DOTALL)
+        heading = re.match(r"Exercise ([\w.]+): (.*) \((\d+) minutes\)\n\n(.*?)(?:\n\n|$)", docstring, re.DOTALL)
         if heading:
             number, title, minutes, task = heading.groups()
             link = f"[{title}](../../exercises/{folder.name}/{path.name})"
@@ -159,4 +159,4 @@ def exercises(phase: int) -> Markdown:
     if not rows:
         return Markdown(f"The exercises are in the repository's `exercises/` folder. {command}")
     listed = table(["Number", "Exercise", "What to do", "Minutes"], rows, numbers=1)
-    return Markdown(f"In `exercises/phase{phase}`, to be edited in any editor. {command}\n\n{listed}")
+    return Markdown(f"In `exercises/{folder.name}`, to be edited in any editor. {command}\n\n{listed}")

@@ -344,12 +344,12 @@ def cost_bars(measurements: Sequence[Measurement], caption: str = "") -> Html:
     for i, m in enumerate(measurements):
         y = top + i * (bar + gap)
         trace, whole = room * m.trace / longest, room * m.cold / longest
-        drawing.text(left - 10, y + 15, f"phase {m.phase}", "end")
+        drawing.text(left - 10, y + 15, m.title.removeprefix("the "), "end")
         drawing.rect(left, y, trace, bar, "f3")
         drawing.rect(left + trace, y, max(whole - trace, 0.5), bar, "f1")
         drawing.text(left + whole + 8, y + 15, milliseconds(m.cold), "")
     spoken = "; ".join(
-        f"phase {m.phase}: {milliseconds(m.cold)}, of which tracing {milliseconds(m.trace)}" for m in measurements
+        f"{m.title}: {milliseconds(m.cold)}, of which tracing {milliseconds(m.trace)}" for m in measurements
     )
     caption = caption or "From the call of a kernel that was never run before to its result: less is better."
     return drawing.figure(f"Bars of the time from a fresh kernel's call to its result. {spoken}.", caption)

@@ -183,6 +183,16 @@ def test_measurements_are_shown_side_by_side():
     assert "phase 2: 500 ms, of which tracing 100 ms" in str(workbook.cost_bars(measured))
 
 
+def test_the_compiler_stands_beside_the_phases():
+    from pallas_np.phase_benchmark import Measurement
+
+    phases = (5, workbook.COMPILER)
+    measured = [Measurement(phase, 0.7 - phase / 10, 0.0, 1 / phase, True, 10, 0, {}) for phase in phases]
+    shown = str(workbook.cost(measured))
+    assert "| compiler | 10 | 0 |" in shown and "Warm, the compiler is 1.2 times as fast as phase 5." in shown
+    assert ">compiler</text>" in str(workbook.cost_bars(measured))
+
+
 def test_ratios_are_written_out():
     from pallas_np.phase_benchmark import Measurement
 
