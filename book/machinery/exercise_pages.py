@@ -95,8 +95,8 @@ def page(exercise: Exercise) -> str:
 
 
 def chapter(exercise: Exercise) -> str:
-    folder = exercise.part.folder
-    return f"[{exercise.chapter}](../phases/{folder}.ipynb)" if folder.startswith("phase") else exercise.chapter
+    notebook = f"phases/{exercise.part.folder}.ipynb"
+    return f"[{exercise.chapter}](../{notebook})" if (ROOT / "book" / notebook).exists() else exercise.chapter
 
 
 def quoted(text: str) -> str:

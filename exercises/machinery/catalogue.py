@@ -42,13 +42,13 @@ class Part:
     title: str
 
 
-# The compiler's chapter will add Part("compiler", "C", "The compiler") before the last line.
 PARTS = (
     Part("phase1", "1", "Phase 1: the baseline"),
     Part("phase2", "2", "Phase 2: the boundary"),
     Part("phase3", "3", "Phase 3: state"),
     Part("phase4", "4", "Phase 4: control flow"),
     Part("phase5", "5", "Phase 5: the full interpreter"),
+    Part("epilogue", "C", "Epilogue: the compiler"),
     Part("detective", "D", "Detective work"),
 )
 
