@@ -180,7 +180,8 @@ STRUCTURE = {
 }
 
 
-CHAPTERS = ("kernel", "pallas", "jaxpr", *(f"phases/phase{phase}" for phase in PHASES), "your-kernels")
+PHASE_CHAPTERS = (*(f"phases/phase{phase}" for phase in PHASES), "phases/epilogue")
+CHAPTERS = ("kernel", "pallas", "jaxpr", *PHASE_CHAPTERS, "your-kernels")
 
 
 def chapters() -> str:
