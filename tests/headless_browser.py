@@ -19,6 +19,9 @@ BROWSER_FLAGS = (
     "--no-first-run",
 )
 
+SLOWEST = 150
+"""Seconds that a script on a page may take: on a busy machine axe takes long on the largest of them."""
+
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
@@ -35,6 +38,7 @@ def browser(tmp_path_factory):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     with contextlib.closing(_Closing(webdriver.Chrome(options, webdriver.ChromeService(driver)))) as closing:
+        closing.driver.set_script_timeout(SLOWEST)
         yield closing.driver
 
 

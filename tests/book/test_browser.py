@@ -33,7 +33,7 @@ def complaints(browser) -> list[str]:
 def wait_for(browser, condition):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, 20).until(condition)
+    return WebDriverWait(browser, 60).until(condition)
 
 
 def results_of_search(browser, words: str) -> str:
