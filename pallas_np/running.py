@@ -39,10 +39,16 @@ def _run(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np
     return phase5.run(call, *arrays, options=options)
 
 
+def _prepare(call: KernelCall, options: Options) -> None:
+    from pallas_np import compiler
+
+    compiler.prepare(call, options)
+
+
 @functools.cache
 def engine(options: Options) -> Engine:
     """The engine that runs kernels as `options` say."""
-    return Engine("NumPy", _run, options)
+    return Engine("NumPy", _run, options, prepare=_prepare if options.engine == "compiled" else None)
 
 
 serve_options(engine)

@@ -176,11 +176,25 @@ def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> 
     Returns:
       Its outputs, in arrays of their own.
     """
-    # The cores of a mesh run at the same time, and wait for one another; a later kernel waits for an output semaphore.
-    if call.is_mesh or any(output.ref.is_semaphore for output in call.outputs):
+    if not _has_program(call):
         return phase5.Interpreter(phase5.numpy_rules, options).run(call, *arrays)
     with _told_by_phase5(call, arrays, options):
         return _program(call, options).run(call, *arrays)
+
+
+def prepare(call: KernelCall, options: Options) -> None:
+    """Makes a call's program, so that its next run finds it; whatever is wrong with the kernel, that run will say."""
+    if _has_program(call):
+        with contextlib.suppress(Exception):
+            _program(call, options)
+
+
+def _has_program(call: KernelCall) -> bool:
+    """Whether a program runs the call, and not phase 5.
+
+    The cores of a mesh run at the same time, and wait for one another; a later kernel waits for an output semaphore.
+    """
+    return not (call.is_mesh or any(output.ref.is_semaphore for output in call.outputs))
 
 
 @contextlib.contextmanager

@@ -34,12 +34,15 @@ class Engine:
       options: how the engine runs a kernel; `None` for an engine that takes no options.
       by_io_callback: whether a kernel under `jit` is called by `jax.experimental.io_callback`, which hands over JAX
         arrays, rather than by a callback that hands over NumPy's and has nothing of JAX in it.
+      prepare: from a `KernelCall` and the options, makes what `run` would make at the kernel's first run; `None` if it
+        makes nothing.
     """
 
     name: str
     run: Run
     options: Options | None = None
     by_io_callback: bool = False
+    prepare: Callable[..., None] | None = None
 
     @folded
     def launch(self, call: KernelCall, *arrays: np.ndarray) -> list[np.ndarray]:
