@@ -49,7 +49,10 @@ class SourceLocation:
 
     @property
     def short_file(self) -> str:
-        """The file as a page may show it: relative to the working directory, or else its name alone."""
+        """The file as a page may show it: relative to the working directory, or its name alone; `"Cell In[3]"`."""
+        cell = _notebook_cell(self.file)
+        if cell:
+            return cell
         path = Path(self.file)
         here = Path.cwd()
         return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
