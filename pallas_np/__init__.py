@@ -2,7 +2,7 @@
 
 `pallas_np.pallas_call` is `pl.pallas_call` with the kernel run by NumPy; `pallas_np.install` sends every Pallas call in
 the process there; `pallas_np.coverage` says which primitive of a kernel runs where; `pallas_np.record` records what a
-kernel does, to look at, to keep and to compare.
+kernel does, to look at, to keep and to compare; `pallas_np.profile` says where its time goes.
 
 `pallas_np.phase1` to `pallas_np.phase5` are five working interpreters, each with `pallas_call`, `numpy_rules` and
 `eval_jaxpr`, from JAX's own `interpret=True` to one that uses no JAX at run time.  `pallas_np.lax_numpy` has XLA's
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         UninitializedError,
         UnsupportedError,
     )
-    from pallas_np.inspector import Recording, debug, record
+    from pallas_np.inspector import Profile, Recording, debug, profile, record
     from pallas_np.primitive_coverage import coverage
     from pallas_np.running import (
         Options,
@@ -63,13 +63,14 @@ _errors = (
     "UninitializedError",
     "UnsupportedError",
 )
-_inspector = ("Recording", "debug", "record")
+_inspector = ("Profile", "Recording", "debug", "profile", "record")
 __all__ = [
     "CheckError",
     "KernelError",
     "NonFiniteError",
     "Options",
     "OutOfBoundsError",
+    "Profile",
     "RaceError",
     "Recording",
     "SynchronizationError",
@@ -94,6 +95,7 @@ __all__ = [
     "phase3",
     "phase4",
     "phase5",
+    "profile",
     "record",
     "uninstall",
 ]

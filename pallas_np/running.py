@@ -48,7 +48,8 @@ def _prepare(call: KernelCall, options: Options) -> None:
 @functools.cache
 def engine(options: Options) -> Engine:
     """The engine that runs kernels as `options` say."""
-    return Engine("NumPy", _run, options, prepare=_prepare if options.engine == "compiled" else None)
+    is_compiled = options.engine == "compiled" and not options.watched
+    return Engine("NumPy", _run, options, prepare=_prepare if is_compiled else None)
 
 
 serve_options(engine)

@@ -1,8 +1,9 @@
 """The inspector: what happened inside a kernel, and with which values.
 
 `observed.py` is phase 5 with somebody watching.  `recorder.py` watches, and writes what it sees into the `Recording`
-of `recording.py`, which `saving.py` puts into a file; `differences.py` compares two of them.  `debugger.py` runs one
-program of a grid as plain Python.  `checks.py` makes the observers that look for faults.
+of `recording.py`, which `saving.py` puts into a file; `differences.py` compares two of them.  `profiler.py` times it,
+for the `Profile` of `profiling.py`.  `debugger.py` runs one program of a grid as plain Python.  `checks.py` makes the
+observers that look for faults.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from pallas_np import phase5
 from pallas_np.errors import KernelError
 from pallas_np.frontend import Engine, KernelCall, install
 from pallas_np.frontend.engines import installed_engine, watched_by
@@ -24,20 +24,27 @@ from pallas_np.inspector.checks import watched
 from pallas_np.inspector.debugger import debug
 from pallas_np.inspector.differences import Difference
 from pallas_np.inspector.observed import Observed, Observer
+from pallas_np.inspector.profiler import Profiler, calibrated
+from pallas_np.inspector.profiling import Cost, Profile, ProfiledLaunch, ProfiledStep
 from pallas_np.inspector.recorder import Recorder
 from pallas_np.inspector.recording import Launch, RecordedAccess, RecordedEquation, Recording, Step
 from pallas_np.options import Options
 
 __all__ = [
+    "Cost",
     "Difference",
     "Launch",
     "Observed",
     "Observer",
+    "Profile",
+    "ProfiledLaunch",
+    "ProfiledStep",
     "RecordedAccess",
     "RecordedEquation",
     "Recording",
     "Step",
     "debug",
+    "profile",
     "record",
 ]
 
@@ -99,13 +106,66 @@ def recording(max_bytes: int = MAX_BYTES, max_equations: int = MAX_EQUATIONS) ->
         yield recorder.recording
 
 
+def profile(fn: Callable[..., Any]) -> Callable[..., Profile]:
+    """Says where the time of every kernel goes that a function runs: by source line, primitive and grid step.
+
+        >>> profile = pallas_np.profile(call)(x)
+        >>> print(profile)                            # tables; in a notebook, `profile` by itself
+        >>> profile.lines[0].line.text                # the most expensive line
+        >>> profile.plot("profile.png")
+
+    Each kernel runs twice.  The first run is the one that it would have had, on its engine; it gives the result, and
+    the launch's time.  A compiled program has no lines any more: programs of the grid run together in it, and equations
+    are merged.  So the second run is phase 5's, which times each equation.  It prints nothing again; a
+    `jax.pure_callback` or an `io_callback` is called again.
+
+    `fn` may be jitted, and may have run before.  A kernel that `pl.pallas_call` would not have given to NumPy runs
+    there now, on the engine that `pallas_np.install()` would install.
+
+    Args:
+      fn: what `pl.pallas_call(...)` or `pallas_np.pallas_call(...)` returned, or any function that calls kernels.
+
+    Returns:
+      A function of `fn`'s arguments that returns a `Profile`.  Its `result` is what `fn` returned.  If `fn` fails, the
+      profile has everything up to that point, and the exception as its `error`; `result` raises it.
+    """
+
+    @wraps(fn)
+    def profiled(*args: Any, **kwargs: Any) -> Profile:
+        with profiling() as found:
+            try:
+                found._result = jax.block_until_ready(fn(*args, **kwargs))
+            except Exception as error:
+                found.error = error
+        return found
+
+    return profiled
+
+
+@contextlib.contextmanager
+def profiling() -> Iterator[Profile]:
+    """Profiles every kernel that runs within it, in any thread, one after the other; see `profile`."""
+    profiler, lock = Profiler(calibrated()), threading.RLock()
+
+    def run(engine: Engine, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
+        with lock:
+            return profiler.run(engine, _name_of(engine), call, *arrays)
+
+    with everything_watched_by(run):
+        yield profiler.profile
+
+
 @contextlib.contextmanager
 def everything_watched_by(run: Callable[..., Sequence[np.ndarray]]) -> Iterator[None]:
     """Within it `run(engine, call, *arrays)` runs every kernel, those that no engine of ours would have run too."""
-    engine = installed_engine.value or Engine("NumPy", phase5.run, Options())
+    from pallas_np import running  # the public face, which stands above, says what runs where nothing is asked for
+
+    engine = installed_engine.value or running.engine(Options())
     with install.installed(engine), watched_by(run):
         yield
 
 
 def _name_of(engine: Engine) -> str:
-    return f"{engine.name}, {engine.options.engine}" if engine.options else engine.name
+    if engine.options is None:
+        return engine.name
+    return f"{engine.name}, {'checked' if engine.options.watched else engine.options.engine}"

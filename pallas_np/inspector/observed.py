@@ -83,7 +83,12 @@ class Observer:
 
     `at` is the interpreter: its `launch`, `call`, `grid_index`, `jaxprs` and `equations` say where it is.  The cores of
     a mesh have an interpreter each, with the same `launch`, and their events interleave where one waits for another.
+
+    Attributes:
+      wants_accesses: whether it is told of accesses; each takes copies of what the ref held and holds.
     """
+
+    wants_accesses = True
 
     def launch_begins(self, at: Observed, arrays: Sequence[np.ndarray]) -> None:
         """A call is about to run on these operands."""
@@ -112,6 +117,7 @@ class Observers(Observer):
 
     def __init__(self, observers: Sequence[Observer]):
         self.observers = tuple(observers)
+        self.wants_accesses = any(observer.wants_accesses for observer in observers)
 
     def launch_begins(self, at: Observed, arrays: Sequence[np.ndarray]) -> None:
         for observer in self.observers:
@@ -238,7 +244,7 @@ class Observed(phase5.Interpreter):
       views: parts of refs that a rule has taken as arrays, by their identity, and where they are.
     """
 
-    place_type = ObservedPlace
+    place_type: type[Place] = ObservedPlace
 
     def __init__(
         self,
@@ -248,6 +254,8 @@ class Observed(phase5.Interpreter):
     ):
         super().__init__(rules, options)
         self.observer = observer
+        if not observer.wants_accesses:
+            self.place_type = Place
         self.launch = -1
         self.jaxprs: list[Jaxpr] = []
         self.equations: list[Equation] = []
@@ -290,8 +298,9 @@ class Observed(phase5.Interpreter):
         if not self.jaxprs or jaxpr is self.call.jaxpr:
             return super().eval_jaxpr(jaxpr, consts, *args)
         outside = self.refs
-        self.refs = dict(outside)
-        self.meet((*jaxpr.constvars, *jaxpr.invars), (*consts, *args))
+        if self.observer.wants_accesses:
+            self.refs = dict(outside)
+            self.meet((*jaxpr.constvars, *jaxpr.invars), (*consts, *args))
         self.jaxprs.append(jaxpr)
         answer = super().eval_jaxpr(jaxpr, consts, *args)
         self.jaxprs.pop()
@@ -305,12 +314,15 @@ class Observed(phase5.Interpreter):
         self.observer.equation_begins(self, eqn, args)
         answer = self._run_and_tell(eqn, *args)
         results = answer if eqn.multiple_results else [answer]
-        self.meet(eqn.outvars, results)
+        if self.observer.wants_accesses:
+            self.meet(eqn.outvars, results)
         self.observer.equation_ends(self, eqn, args, results)
         self.equations.pop()
         return answer
 
     def _run_and_tell(self, eqn: Equation, *args: Any) -> Any:
+        if not self.observer.wants_accesses:
+            return super().eval_equation(eqn, *args)
         if eqn.primitive in (p.masked_load_p, p.masked_swap_p, p.atomic_rmw_p):
             return self._run_by_lanes(eqn, *args)
         if eqn.primitive is p.atomic_cas_p:

@@ -187,7 +187,7 @@ class Recorder(Observer):
         source = self.recording.sources.setdefault(file, {})
         for number in range(place.first_line, place.end_line + 1):
             source.setdefault(number, linecache.getline(place.file, number).rstrip("\n"))
-        return Line(file, place.line, place.function.rpartition(".")[2], place.text)
+        return Line.at(place)
 
 
 def _ref_name(at: Observed, array: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pallas_np.errors import KernelError
+from pallas_np.errors import KernelError, SourceLocation
 from pallas_np.inspector.differences import Difference, first_difference
 
 
@@ -56,6 +56,11 @@ class Line:
     number: int
     function: str
     text: str
+
+    @staticmethod
+    def at(place: SourceLocation) -> Line:
+        """The line of a place."""
+        return Line(place.short_file, place.line, place.function.rpartition(".")[2], place.text)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.number}"
