@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from pallas_np.inspector.recording import RecordedEquation, Recording
+    from pallas_np.inspector.recording import RecordedEquation, Recording, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,14 +152,24 @@ def _differences_of_equations(one: Recording, other: Recording, within: Toleranc
         if (a.step.index, a.site.text) != (b.step.index, b.site.text):
             yield Difference(f"there another equation runs, at grid index {b.step.index}", a, b)
             return
-        if a.step.blocks != b.step.blocks:
-            yield Difference("the blocks lie elsewhere", a, b)
+        yield from _differences_of_blocks(a.step, b.step)
         for name, x, y in zip(a.site.results, a.outputs, b.outputs):
             if hasattr(x, "dtype") and hasattr(y, "dtype"):
                 yield from _some(within.difference(f"the result {name}", a, b, x, y))
         yield from _differences_of_accesses(a, b, a.accesses, b.accesses, within)
         if a.ended != b.ended:
             yield Difference("one of them fails here", a, b)
+
+
+def _differences_of_blocks(a: Step, b: Step) -> Iterator[Difference]:
+    for name, block in a.blocks.items():
+        if block != b.blocks.get(name):
+            where = f"in {a.launch.kernel}, at grid index {a.index}, {name} sees"
+            yield Difference(f"{where} {_extent(block)} of its array, and there {_extent(b.blocks.get(name, ()))}")
+
+
+def _extent(block: Sequence[tuple[int, int]]) -> str:
+    return f"[{', '.join(f'{start}:{start + length}' for start, length in block)}]"
 
 
 def _differences_of_accesses(a: Any, b: Any, mine: Any, others: Any, within: Tolerance) -> Iterator[Difference]:

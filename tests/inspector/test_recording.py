@@ -263,3 +263,21 @@ def test_other_inputs_are_the_first_difference(recording: Recording) -> None:
 def test_another_kernel_is_a_difference(recording: Recording) -> None:
     other = record(sum_rows_call())(np.ones((3, 4), np.float32))
     assert "launch 0 is matmul" in str(recording.first_difference(other))
+
+
+def test_blocks_that_lie_elsewhere_are_named() -> None:
+    def copy_call(x_map: Any) -> Any:
+        x_spec, out_spec = (pl.BlockSpec((2, 2), index_map) for index_map in (x_map, lambda i, j: (i, j)))
+        return pl.pallas_call(
+            lambda x_ref, out_ref: out_ref.__setitem__(..., x_ref[...]),
+            jax.ShapeDtypeStruct((4, 4), jnp.float32),
+            grid=(2, 2),
+            in_specs=[x_spec],
+            out_specs=out_spec,
+        )
+
+    x = np.zeros((4, 4), np.float32)
+    one, other = (record(copy_call(x_map))(x) for x_map in (lambda i, j: (i, j), lambda i, j: (j, i)))
+    difference = one.first_difference(other)
+    assert difference is not None and difference.here is None
+    assert "at grid index (0, 1), x_ref sees [0:2, 2:4] of its array, and there [2:4, 0:2]" in str(difference)
