@@ -86,8 +86,9 @@ def benchmark_sentence() -> str:
 def benchmark_warm_sentence() -> str:
     first, *_, last = measurements()
     return (
-        f"A second call takes {first.warm * 1e3:.2g} ms with `interpret=True` and {last.warm * 1e3:.2g} ms in phase 5: "
-        f"the compiled program is then {last.warm / first.warm:.0f} times as fast."
+        f"The price is paid from the second call on. It takes {first.warm * 1e3:.2g} ms with `interpret=True` and "
+        f"{last.warm * 1e3:.2g} ms in phase 5: once it is there, the compiled program is "
+        f"{last.warm / first.warm:.0f} times as fast."
     )
 
 
@@ -130,12 +131,25 @@ def primitives() -> str:
 
 
 def what_it_does(name: str, *rules: Callable[..., Any]) -> str:
-    """A sentence about a primitive: its rules' docstring, or ours for the rules that touch memory and the grid."""
-    if name in STRUCTURE:
-        return STRUCTURE[name]
+    """A sentence about a primitive: its rules' docstring, or ours for NumPy's functions and the structure rules."""
+    if name in ELEMENTWISE or name in STRUCTURE:
+        return ELEMENTWISE.get(name) or STRUCTURE[name]
     return next(filter(None, map(first_line, rules)), "")
 
 
+# What those do whose rule is NumPy's own function.
+ELEMENTWISE = {
+    "add": "x + y.",
+    "add_any": "x + y, where a derivative adds up.",
+    "eq": "x == y.",
+    "ge": "x >= y.",
+    "gt": "x > y.",
+    "is_finite": "Whether x is neither infinite nor NaN.",
+    "le": "x <= y.",
+    "lt": "x < y.",
+    "ne": "x != y.",
+    "sub": "x - y.",
+}
 # What the structure rules do.  Their functions are short enough to have no docstring.
 STRUCTURE = {
     "addupdate": "Adds to part of a ref.",
@@ -158,6 +172,8 @@ STRUCTURE = {
     "masked_load": "Reads part of a ref where a mask is true.",
     "masked_swap": "Writes part of a ref where a mask is true, and answers what was there.",
     "matmul_acc_lhs": "Multiplies by what the TPU's matrix unit has loaded, and adds to its accumulator.",
+    "matmul_lhs_fifo": "Multiplies by what the TPU's matrix unit has loaded, and puts the product into its queue.",
+    "matmul_pop_fifo": "Takes the oldest product out of the TPU's matrix unit.",
     "matmul_push_rhs": "Loads a right operand into the TPU's matrix unit.",
     "new_ref": "Makes a ref that holds a value.",
     "num_programs": "The grid's length along an axis.",
@@ -273,13 +289,16 @@ def signature(name: str, thing: Any) -> str:
         bare = parameter.replace(annotation=inspect.Parameter.empty, default=inspect.Parameter.empty)
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in "".join(a[:1] for a in arguments):
             arguments.append("*")
-        if default is inspect.Parameter.empty:
-            arguments.append(str(bare))
-        else:
-            shown = f"{type(default).__name__}()" if dataclasses.is_dataclass(default) else repr(default)
-            arguments.append(f"{bare}={shown}")
+        arguments.append(str(bare) if default is inspect.Parameter.empty else f"{bare}={shown_default(default)}")
     text = f"{name}({', '.join(arguments)})"
     return text if len(text) <= 88 else f"{name}(\n" + "".join(f"    {a},\n" for a in arguments) + ")"
+
+
+def shown_default(default: Any) -> str:
+    """An argument's default, as one would write it: the table of rules, and a class's own defaults, by name."""
+    if isinstance(default, Mapping):
+        return "numpy_rules"
+    return f"{type(default).__name__}()" if dataclasses.is_dataclass(default) else repr(default)
 
 
 SECTIONS = ("Args", "Arguments", "Attributes", "Returns", "Raises", "Yields")
@@ -315,10 +334,11 @@ def coverage() -> str:
 
     table = all_primitives()
     runs = {by: sum(row.by == by for row in table.supported) for by in ("NumPy", "lax_reference", "pallas_np")}
+    defined = len(table.supported) - sum(runs.values())
     lines = [
-        f"On JAX {jax.__version__}, **{table.summary}** Of these, {runs['NumPy']} are a function of NumPy's, "
-        f"{runs['lax_reference']} one of `lax_reference`, JAX's own NumPy reference, and {runs['pallas_np']} one of "
-        f"ours; {len(table.supported) - sum(runs.values())} are read as a call of what JAX defines them by.",
+        f"On JAX {jax.__version__}, **{table.summary}** {runs['NumPy']} of them are run by a function of NumPy's own, "
+        f"{runs['lax_reference']} by one of `lax_reference`, JAX's NumPy reference, and {runs['pallas_np']} by one of "
+        f"ours. {f'For {defined} we run the jaxpr that JAX itself defines them by.' if defined else ''}",
         "",
         "| Taken by | Run here | In all |",
         "|---|---:|---:|",
@@ -328,7 +348,7 @@ def coverage() -> str:
         "|---|:---:|---|---|---|",
     ]
     for row in table.rows:
-        function = f"`{row.function}`" if row.supported else ""
+        function = code(re.sub(r"^(pallas_np|jax\._src)\.", "", row.function)) if row.supported else ""
         phase = row.phase if row.supported else "-"
         lines.append(f"| `{row.primitive}` | {phase} | {row.by} | {function} | {', '.join(row.compilers)} |")
     return "\n".join(lines)

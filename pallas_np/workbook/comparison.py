@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import pallas_np
 from pallas_np import phase_benchmark
 from pallas_np.phase_benchmark import Measurement
 from pallas_np.workbook.display import Markdown, table
+from pallas_np.workbook.sources import diff
 
 SHAPE = (64, 128)
 ROOT = Path(pallas_np.__file__).parent.parent
@@ -90,7 +92,16 @@ def changes(phase: int) -> Markdown:
         lines.append(f"- **New methods of `Interpreter`**: {_code(new)}.")
     if replaced:
         lines.append(f"- **Methods of `Interpreter` written anew**: {_code(replaced)}.")
+    for name in replaced:
+        earlier, later = (_where_defined(module.Interpreter, name) for module in (before, after))
+        shown = diff(earlier, later, f"Interpreter.{name}")
+        lines += ["", f"<details><summary><code>{name}</code>, line by line</summary>", "", shown, "", "</details>"]
     return Markdown("\n".join(lines))
+
+
+def _where_defined(interpreter: type, method: str) -> ModuleType:
+    """The module of the class that an interpreter has a method from."""
+    return sys.modules[next(c for c in interpreter.__mro__ if method in vars(c)).__module__]
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:

@@ -72,6 +72,16 @@ def test_changes_count_the_equations_that_move(phase):
     assert moved == sum(map(int, re.findall(r"× (\d+)", shown)))
 
 
+@pytest.mark.parametrize("phase", [2, 3, 4, 5])
+def test_changes_show_each_method_written_anew_line_by_line(phase):
+    shown = str(workbook.changes(phase))
+    anew = re.search(r"Methods of `Interpreter` written anew\*\*: (.*)\.", shown)
+    names = re.findall(r"`(\w+)`", anew[1]) if anew else []
+    assert re.findall(r"<summary><code>(\w+)</code>", shown) == names
+    for name, difference in zip(names, re.findall(r"```diff\n(.*?)```", shown, re.DOTALL), strict=True):
+        assert f"def {name}(" in difference and re.search(r"^[+-] ", difference, re.MULTILINE)
+
+
 def test_every_equation_of_the_sort_has_one_owner():
     jaxpr = workbook.sort_kernel().jaxpr
     for rules in ({}, phase2.numpy_rules, phase3.numpy_rules):
