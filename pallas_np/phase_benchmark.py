@@ -234,8 +234,9 @@ def table(report: Mapping[str, Any]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for m in phases_of(report):
+        title = m.title.split()[-1]
         lines.append(
-            f"| {m.phase} | {m.numpy_equations} | {m.jax_equations} | {_ms(m.trace)} | {_ms(m.own)} | {_ms(m.cold)} "
+            f"| {title} | {m.numpy_equations} | {m.jax_equations} | {_ms(m.trace)} | {_ms(m.own)} | {_ms(m.cold)} "
             f"| {baseline.cold / m.cold:.1f} times as fast | {_ms(m.warm)} | {'yes' if m.correct else 'NO'} |"
         )
     stages = ", ".join(f"{stage} {_ms(seconds)}" for stage, seconds in baseline.stages.items())
