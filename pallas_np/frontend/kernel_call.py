@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 from jax._src.pallas import core as pallas_core
+from jax._src.pallas.mosaic import core as mosaic_core
 from jax._src.state.types import AccumEffect, WriteEffect
 
 from pallas_np.errors import KernelError, as_kernel_error, kernel_traceback
-from pallas_np.frontend.jaxpr import Jaxpr, Var, as_jaxpr, param_readers
+from pallas_np.frontend.jaxpr import Jaxpr, Var, as_jaxpr, param_readers, subjaxprs
 from pallas_np.frontend.locations import location_of_function
-from pallas_np.frontend.primitives import pallas_call_p
+from pallas_np.frontend.primitives import atomic_cas_p, atomic_rmw_p, debug_barrier_p, pallas_call_p
 from pallas_np.frontend.refs import Operand as IndexOperand
 from pallas_np.frontend.refs import Slice, plain_index
 
@@ -93,6 +94,10 @@ class KernelCall:
       jaxpr: the kernel.
       axis_names: the names of the grid's axes; `()` if they have none.
       is_mesh: whether the grid is a mesh: its programs run on cores of their own, at the same time.
+      is_gpu: whether it is for a GPU, where a block is a part of the array itself, and not a copy.  A call that says
+        nothing of its compiler is, if it uses what only a GPU has.
+      parallel_axes: axes of the grid along which programs may run at the same time.  On a TPU they are those that
+        `dimension_semantics` declares parallel, and those that `vmap` added; on a GPU, all.
     """
 
     name: str
@@ -110,6 +115,8 @@ class KernelCall:
     jax_jaxpr: Any = field(repr=False)
     axis_names: tuple[Any, ...] = ()
     is_mesh: bool = False
+    is_gpu: bool = False
+    parallel_axes: tuple[int, ...] = ()
 
     @property
     def num_dynamic_grid_bounds(self) -> int:
@@ -157,6 +164,8 @@ def _read_call(params: dict[str, Any]) -> KernelCall:
     effects = written_refs(params["jaxpr"].effects)
     written = tuple(v in effects for v in params["jaxpr"].invars)
     operands = [_operand(block, ref) for block, ref in zip(blocks, refs)]
+    compiler_params = params.get("compiler_params")
+    is_gpu = _is_gpu(compiler_params, jaxpr)
     return KernelCall(
         name=jaxpr_name(params["jaxpr"]),
         grid=tuple(size if isinstance(size, int) else None for size in mapping.grid),
@@ -173,6 +182,32 @@ def _read_call(params: dict[str, Any]) -> KernelCall:
         jax_jaxpr=params["jaxpr"],
         axis_names=tuple(mapping.grid_names or ()),
         is_mesh=params["mesh"] is not None,
+        is_gpu=is_gpu,
+        parallel_axes=_parallel_axes(compiler_params, mapping, is_gpu),
+    )
+
+
+GPU_PRIMITIVES = (atomic_cas_p, atomic_rmw_p, debug_barrier_p)
+
+
+def _is_gpu(compiler_params: Any, jaxpr: Jaxpr) -> bool:
+    if compiler_params is None:
+        return _uses(jaxpr, GPU_PRIMITIVES)
+    return not isinstance(compiler_params, mosaic_core.CompilerParams)
+
+
+def _parallel_axes(compiler_params: Any, mapping: Any, is_gpu: bool) -> tuple[int, ...]:
+    axes, added = range(len(mapping.grid)), tuple(mapping.vmapped_dims)
+    semantics = getattr(compiler_params, "dimension_semantics", None)
+    if semantics is None:
+        return tuple(axes) if is_gpu else added
+    declared = iter(str(getattr(kind, "value", kind)) for kind in semantics)
+    return tuple(axis for axis in axes if axis in added or "parallel" in next(declared, ""))
+
+
+def _uses(jaxpr: Jaxpr, primitives: tuple[Any, ...]) -> bool:
+    return any(
+        eqn.primitive in primitives or any(_uses(inner, primitives) for inner in subjaxprs(eqn)) for eqn in jaxpr.eqns
     )
 
 
