@@ -18,6 +18,10 @@ class Options:
       out_of_bounds: what an index outside its ref, or a block outside its array, does.  `"raise"`: an `IndexError`;
         `"clamp"`: it is moved inside, as `interpret=True` does.
       uninitialized: what memory holds before it is written.  `"poison"`: NaN, or the smallest integer; `"zero"`: 0.
+      detect_races: whether it is an error, a `RaceError`, that two may touch the same memory at the same time: programs
+        along a parallel axis, cores of a mesh, a DMA between its start and its wait; or that a block of an output is
+        visited again after another.  A semaphore left signalled, or a DMA that is never waited for, is a
+        `SynchronizationError`.
       check_nans: whether the first NaN or infinity that an equation makes out of finite numbers is an error, a
         `FloatingPointError`.  One that is written into the kernel, comes in with an operand, or lies in memory that
         nobody has written, is none.
@@ -31,6 +35,7 @@ class Options:
     engine: Literal["compiled", "interpreter"] = "compiled"
     out_of_bounds: Literal["raise", "clamp"] = "raise"
     uninitialized: Literal["poison", "zero"] = "poison"
+    detect_races: bool = False
     check_nans: bool = False
     tpu: str = "TPU v5e"
 
@@ -43,12 +48,13 @@ class Options:
     @property
     def watched(self) -> bool:
         """Whether they ask for a check that watches every equation."""
-        return self.check_nans
+        return self.detect_races or self.check_nans
 
 
 ACCEPTED = {
     "engine": ("compiled", "interpreter"),
     "out_of_bounds": ("raise", "clamp"),
     "uninitialized": ("poison", "zero"),
+    "detect_races": (False, True),
     "check_nans": (False, True),
 }

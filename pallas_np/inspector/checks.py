@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from pallas_np.inspector.nonfinite import NonFiniteDetector
 from pallas_np.inspector.observed import Observed, Observer, Observers
+from pallas_np.inspector.races import RaceDetector
 from pallas_np.options import Options
 
-_DETECTORS: dict[str, Callable[[], Observer]] = {"check_nans": NonFiniteDetector}
+_DETECTORS: dict[str, Callable[[], Observer]] = {"detect_races": RaceDetector, "check_nans": NonFiniteDetector}
 """What does each check, by the name of the option that asks for it."""
 
 

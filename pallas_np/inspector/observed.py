@@ -385,10 +385,15 @@ class Observed(phase5.Interpreter):
         """Tells the observer of an access; to a ref that is a part of another, in terms of that other."""
         if not self.jaxprs:  # an index map reads a prefetch ref
             return
+        known, found = self.root_of(ref, positions)
+        part = None if found is not positions else part
+        self.observer.accessed(self, Access(kind, known, part, before, after, found))
+
+    def root_of(self, ref: np.ndarray, positions: Callable[[], np.ndarray]) -> tuple[Ref, Callable[[], np.ndarray]]:
+        """The ref that is a part of none behind a ref, and these positions in it."""
         known = self.refs.get(id(ref)) or Ref(ref, "ref")
         while known.inside is not None:
-            outer, inner = known.inside, positions
-            positions = partial(_positions_through, outer, inner)
-            part = None
+            outer = known.inside
+            positions = partial(_positions_through, outer, positions)
             known = self.refs.get(id(outer.ref)) or Ref(outer.ref, "ref")
-        self.observer.accessed(self, Access(kind, known, part, before, after, positions))
+        return known, positions

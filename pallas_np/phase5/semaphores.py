@@ -31,7 +31,7 @@ def dma_start(interp: Interpreter, eqn: Equation, *args: Any) -> list[Any]:
     copy = Copy(source, target, params["add"], interp.fresh_array((), source.dtype))
     semaphores = [params[name] for name in ("target_semaphore", "source_semaphore") if params[name] is not None]
     for view in semaphores:
-        _channel(interp, eqn, view, args).pending.append(copy)
+        channel_of(interp, eqn, view, args).pending.append(copy)
     if not semaphores:
         copy.finish()
     return []
@@ -43,7 +43,7 @@ def dma_wait(interp: Interpreter, eqn: Equation, *args: Any) -> list[Any]:
     _refuse_remote(eqn)
     if params["target_semaphore"] is None:
         return []
-    channel = _channel(interp, eqn, params["target_semaphore"], args)
+    channel = channel_of(interp, eqn, params["target_semaphore"], args)
     target = place(interp, params["target"], args)
     wanted = nbytes(target)
     while channel.credit < wanted:
@@ -57,10 +57,10 @@ def dma_wait(interp: Interpreter, eqn: Equation, *args: Any) -> list[Any]:
     return []
 
 
-def _channel(interp: Interpreter, eqn: Equation, semaphore: RefView, args: Sequence[Any]) -> Channel:
+def channel_of(interp: Interpreter, eqn: Equation, semaphore: RefView, args: Sequence[Any]) -> Channel:
     """The DMAs that signal a semaphore; what those of an earlier kernel have brought is in its memory."""
     count = place(interp, semaphore, args).view()
-    address = _address(count)
+    address = address_of(count)
     if address not in interp.channels:
         interp.channels[address] = Channel(count, _variable(eqn, semaphore).is_dma_semaphore, int(count))
     return interp.channels[address]
@@ -76,7 +76,7 @@ def _variable(eqn: Equation, view: RefView) -> Var:
 def land_copies(interp: Interpreter, semaphores: np.ndarray) -> None:
     """Finishes the DMAs on semaphores that are an output: a later kernel waits for them."""
     for count in semaphores.reshape(-1, 1):
-        channel = interp.channels.get(_address(count))
+        channel = interp.channels.get(address_of(count))
         if channel is not None:
             channel.finish_all()
             count[...] = channel.credit
@@ -84,7 +84,7 @@ def land_copies(interp: Interpreter, semaphores: np.ndarray) -> None:
 
 def forget_copies(interp: Interpreter, semaphores: np.ndarray) -> None:
     """Drops the DMAs on semaphores that go out of scope: their memory may be a semaphore's again."""
-    first = _address(semaphores)
+    first = address_of(semaphores)
     for address in range(first, first + semaphores.nbytes, semaphores.itemsize):
         interp.channels.pop(address, None)
 
@@ -94,7 +94,7 @@ def _refuse_remote(eqn: Equation) -> None:
         raise NotImplementedError(f"{eqn.name} copies to another device, which is not supported")
 
 
-def _address(array: np.ndarray) -> int:
+def address_of(array: np.ndarray) -> int:
     """What tells one semaphore from another: where it lies in memory."""
     return array.__array_interface__["data"][0]
 
@@ -103,7 +103,7 @@ def _name(interp: Interpreter, semaphore: Place) -> str:
     """What the user calls a semaphore, `done[2]`."""
     array = semaphore.ref
     name = interp.semaphore_names.get(id(array)) or "its semaphore"
-    number = (_address(semaphore.view()) - _address(array)) // array.itemsize
+    number = (address_of(semaphore.view()) - address_of(array)) // array.itemsize
     index = ", ".join(map(str, np.unravel_index(number, array.shape)))
     return f"{name}[{index}]" if index else name
 
@@ -146,7 +146,7 @@ def semaphore_wait(interp: Interpreter, eqn: Equation, *args: Any) -> list[Any]:
         name, count = _name(interp, semaphore), int(semaphore.read())
         return f"{eqn.source} waits for {name} to reach {wanted}, but it is at {count}"
 
-    channel = interp.channels.get(_address(semaphore.view()))
+    channel = interp.channels.get(address_of(semaphore.view()))
     while channel is not None and channel.pending and int(semaphore.read()) < wanted:
         channel.finish_oldest()
     interp.wait_until(Wait(lambda: int(semaphore.read()) >= wanted, text))
@@ -163,7 +163,7 @@ def semaphore_read(interp: Interpreter, eqn: Equation, *args: Any) -> np.int32:
     """
     if interp.core is not None:
         interp.core.hand_over(None)
-    channel = _channel(interp, eqn, eqn.params["ref"], args)
+    channel = channel_of(interp, eqn, eqn.params["ref"], args)
     channel.finish_all()
     return np.int32(channel.credit // channel.itemsize if channel.counts_bytes else channel.count)
 
