@@ -1,4 +1,4 @@
-"""The command line: `python -m pallas_np bench`, `... coverage`, `... run SCRIPT`."""
+"""The command line: `python -m pallas_np bench`, `... coverage`, and `... run`, `record` or `profile SCRIPT`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from pallas_np import phase_benchmark
-from pallas_np.options import ACCEPTED, Options
+from pallas_np import phase_benchmark, script, script_inspection
+from pallas_np.options import ACCEPTED, MAX_BYTES, MAX_EQUATIONS, Options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,28 +29,89 @@ def main(arguments: Sequence[str] | None = None) -> int:
     coverage.add_argument("--json", type=Path, metavar="FILE", help="write the table to FILE")
     coverage.set_defaults(function=_coverage)
     _add_run(commands)
+    _add_record(commands)
+    _add_profile(commands)
     options = parser.parse_args(arguments)
     return options.function(options)
 
 
 def _add_run(commands: Any) -> None:
-    run = commands.add_parser(
-        "run",
-        help="run a script with every Pallas call in NumPy",
-        usage="%(prog)s [options] (SCRIPT | -m MODULE) [ARGUMENTS ...]",
-        description="Runs a script or a module, unedited, with every Pallas call in NumPy. Options come before it.",
+    run = _add_script_command(
+        commands, "run", "run a script with every Pallas call in NumPy", "Runs a script or a module, unedited"
     )
     run.add_argument("--verbose", action="store_true", help="say at the end how many kernels ran in NumPy")
+    run.set_defaults(function=_run)
+
+
+def _add_record(commands: Any) -> None:
+    record = _add_script_command(
+        commands,
+        "record",
+        "run a script and write down what its kernels do, to step through",
+        "Runs a script or a module, unedited, and records its kernels: steps, equations, reads, writes, and values",
+        without=("engine",),
+    )
+    record.add_argument(
+        "-o",
+        "--output",
+        action="append",
+        type=_recording_file,
+        metavar="FILE",
+        help="a page to step through (.html), or a recording for Recording.load (.pnrec); may be given more than once "
+        "(default: the script's name with .html, in the working directory)",
+    )
+    record.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    limits = [
+        ("--max-bytes", MAX_BYTES, "how many bytes of values"),
+        ("--max-equations", MAX_EQUATIONS, "how many equations"),
+    ]
+    for flag, default, what in limits:
+        record.add_argument(flag, type=_positive, default=default, help=f"{what} to keep (default: {default:,})")
+    record.set_defaults(function=_record)
+
+
+def _add_profile(commands: Any) -> None:
+    profile = _add_script_command(
+        commands,
+        "profile",
+        "run a script and say where its kernels' time goes",
+        "Runs a script or a module, unedited, and prints its kernels' time by line, primitive, step and launch",
+    )
+    profile.add_argument("--rows", type=_positive, default=20, help="how many rows each table has (default: 20)")
+    profile.add_argument("--plot", type=Path, metavar="FILE", help="draw it to FILE (.png, .svg, .pdf)")
+    profile.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    profile.set_defaults(function=_profile)
+
+
+def _add_script_command(
+    commands: Any, name: str, summary: str, description: str, without: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """A command that runs a script, with the flags of `Options` and without those named."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        usage="%(prog)s [options] (SCRIPT | -m MODULE) [ARGUMENTS ...]",
+        description=f"{description}, with every Pallas call in NumPy. Options come before it.",
+    )
     for field in fields(Options):
         accepted = ACCEPTED.get(field.name)
         flag = f"--{field.name.replace('_', '-')}"
+        if field.name in without:
+            continue
         if accepted == (False, True):
-            run.add_argument(flag, action="store_true", help="a check; off by default")
+            parser.add_argument(flag, action="store_true", help="a check; off by default")
         elif accepted is None or len(accepted) > 1:
-            run.add_argument(flag, choices=accepted, default=field.default, help=f"default: {field.default}")
-    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    run.add_argument("script", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    run.set_defaults(function=_run, parser=run)
+            parser.add_argument(flag, choices=accepted, default=field.default, help=f"default: {field.default}")
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("script", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _recording_file(text: str) -> Path:
+    if Path(text).suffix not in (script_inspection.PAGE, script_inspection.RECORDING):
+        raise argparse.ArgumentTypeError(f"{text!r} ends in neither .html nor .pnrec")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -93,14 +154,47 @@ def _coverage(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    return _start(options, script.Run(_kernel_options(options), options.verbose))
+
+
+def _record(options: argparse.Namespace) -> int:
+    target, *_ = _target(options)
+    files = options.output or [Path(f"{Path(target).stem if options.script else target}{script_inspection.PAGE}")]
+    _refuse_to_replace(options, files)
+    limits = options.max_bytes, options.max_equations
+    return _start(
+        options, script_inspection.RecordedRun(_kernel_options(options), False, files, options.overwrite, *limits)
+    )
+
+
+def _profile(options: argparse.Namespace) -> int:
+    _refuse_to_replace(options, [options.plot] if options.plot else [])
+    kernels = _kernel_options(options)
+    return _start(options, script_inspection.ProfiledRun(kernels, False, options.rows, options.plot, options.overwrite))
+
+
+def _start(options: argparse.Namespace, run: script.Run) -> int:
+    target, *arguments = _target(options)
+    start = script.run_module if options.module else script.run_script
+    return start(target, arguments, run)
+
+
+def _target(options: argparse.Namespace) -> list[str]:
     target = options.module or options.script
     if not target or target[0].startswith("-"):
         options.parser.error("name a script, or a module after -m" + (f", not {target[0]}" if target else ""))
-    from pallas_np import script  # loads JAX
+    return target
 
-    run = script.run_module if options.module else script.run_script
+
+def _kernel_options(options: argparse.Namespace) -> Options:
     given = {field.name: getattr(options, field.name) for field in fields(Options) if hasattr(options, field.name)}
-    return run(target[0], target[1:], replace(Options(), **given), options.verbose)
+    return replace(Options(), **given)
+
+
+def _refuse_to_replace(options: argparse.Namespace, files: Sequence[Path]) -> None:
+    fault = script_inspection.cannot_write(files, options.overwrite)
+    if fault:
+        options.parser.error(fault)
 
 
 if __name__ == "__main__":

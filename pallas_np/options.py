@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
+MAX_BYTES = 64 * 2**20
+"""How much a recording keeps of values, in bytes, unless another limit is given."""
+MAX_EQUATIONS = 100_000
+"""How many equations it keeps."""
+
 
 @dataclass(frozen=True)
 class Options:

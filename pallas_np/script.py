@@ -1,4 +1,7 @@
-"""Running a script or a module as Python does, with every Pallas call sent to NumPy: `python -m pallas_np run`."""
+"""Running a script or a module as Python does, with every Pallas call sent to NumPy: `python -m pallas_np run`.
+
+A `Run` says what else happens: `python -m pallas_np record` and `profile` have one of their own each.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import runpy
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -17,14 +21,48 @@ from types import ModuleType, TracebackType
 from pallas_np.options import Options
 
 
-def run_script(path: str, arguments: Sequence[str], options: Options, verbose: bool = False) -> int:
+@dataclass
+class Run:
+    """What happens to a script besides that it runs.
+
+    Attributes:
+      options: how its kernels run.
+      verbose: whether to say on standard error, when the process ends, how many kernels ran in NumPy.
+    """
+
+    options: Options
+    verbose: bool = False
+
+    command = "run"
+
+    def begin(self) -> None:
+        """Called once, when Pallas has been imported; from now on there may be kernels."""
+        from pallas_np import running
+
+        running.install(self.options)
+
+    def script_ended(self, error: Exception | None) -> None:
+        """Called when the script has ended, or has failed with an exception; its threads may still run."""
+
+    def report(self) -> None:
+        """Called when the process ends."""
+        if self.verbose:
+            engines = sys.modules.get("pallas_np.frontend.engines")
+            count = engines.launch_count() if engines else 0
+            self.say(f"{count} kernel{'s' * (count != 1)} ran in NumPy")
+
+    def say(self, text: str) -> None:
+        """Writes to standard error."""
+        print(f"pallas_np: {text}", file=sys.stderr)
+
+
+def run_script(path: str, arguments: Sequence[str], run: Run) -> int:
     """Runs a script, or a folder or zip file with a `__main__.py`, as `python PATH ARGUMENTS...` does.
 
     Args:
       path: where it is.
       arguments: what it finds in `sys.argv[1:]`.
-      options: how kernels run.
-      verbose: whether to say on standard error, when the process ends, how many kernels ran in NumPy.
+      run: how its kernels run, and what else happens.
 
     Returns:
       The process's exit code.
@@ -33,20 +71,19 @@ def run_script(path: str, arguments: Sequence[str], options: Options, verbose: b
       SystemExit: if the script does.
     """
     if not os.path.exists(path):
-        print(f"python -m pallas_np run: there is no file {path!r}", file=sys.stderr)
+        print(f"python -m pallas_np {run.command}: there is no file {path!r}", file=sys.stderr)
         return 2
     _look_first_in(path if os.path.isdir(path) else os.path.dirname(path))
-    return _run(partial(runpy.run_path, path, run_name="__main__"), [path, *arguments], options, verbose)
+    return _run(partial(runpy.run_path, path, run_name="__main__"), [path, *arguments], run)
 
 
-def run_module(name: str, arguments: Sequence[str], options: Options, verbose: bool = False) -> int:
+def run_module(name: str, arguments: Sequence[str], run: Run) -> int:
     """Runs a module as `python -m NAME ARGUMENTS...` does.
 
     Args:
       name: the module's full name.
       arguments: what it finds in `sys.argv[1:]`.
-      options: how kernels run.
-      verbose: whether to say on standard error, when the process ends, how many kernels ran in NumPy.
+      run: how its kernels run, and what else happens.
 
     Returns:
       The process's exit code.
@@ -56,11 +93,9 @@ def run_module(name: str, arguments: Sequence[str], options: Options, verbose: b
     """
     _look_first_in(os.getcwd())
     if not _exists(name):
-        print(f"python -m pallas_np run: there is no module {name!r}", file=sys.stderr)
+        print(f"python -m pallas_np {run.command}: there is no module {name!r}", file=sys.stderr)
         return 2
-    return _run(
-        partial(runpy.run_module, name, run_name="__main__", alter_sys=True), [name, *arguments], options, verbose
-    )
+    return _run(partial(runpy.run_module, name, run_name="__main__", alter_sys=True), [name, *arguments], run)
 
 
 def _look_first_in(folder: str) -> None:
@@ -78,40 +113,38 @@ def _exists(module: str) -> bool:
         raise  # a package of that name is there, and needs a module that is not
 
 
-def _run(start: Callable[[], object], argv: list[str], options: Options, verbose: bool) -> int:
+def _run(start: Callable[[], object], argv: list[str], run: Run) -> int:
     sys.argv = argv
-    if verbose:
-        atexit.register(_report)
+    atexit.register(run.report)
     if _PALLAS in sys.modules:
-        _install(options)
+        run.begin()
     else:
-        sys.meta_path.insert(0, _InstallAfterPallas(options))
+        sys.meta_path.insert(0, _AfterPallas(run.begin))
     try:
         start()
+    except SystemExit:
+        run.script_ended(None)
+        raise
     except Exception as error:
+        run.script_ended(error)
         error.__traceback__ = _without_our_frames(error.__traceback__)
         sys.excepthook(type(error), error, error.__traceback__)
         return 1
+    run.script_ended(None)
     return 0
 
 
 _PALLAS = "jax.experimental.pallas"
 
 
-def _install(options: Options) -> None:
-    from pallas_np import running
-
-    running.install(options)
-
-
-class _InstallAfterPallas(MetaPathFinder):
-    """Installs as soon as the script has imported Pallas, for as long as the process lives.
+class _AfterPallas(MetaPathFinder):
+    """Does something as soon as the script has imported Pallas.
 
     Not before: a script may set `XLA_FLAGS` or `JAX_ENABLE_X64` and import JAX then.
     """
 
-    def __init__(self, options: Options):
-        self._options = options
+    def __init__(self, begin: Callable[[], None]):
+        self._begin = begin
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         if name != _PALLAS:
@@ -121,18 +154,12 @@ class _InstallAfterPallas(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def execute_and_install(module: ModuleType) -> None:
+            def execute_and_begin(module: ModuleType) -> None:
                 execute(module)
-                _install(self._options)
+                self._begin()
 
-            spec.loader.exec_module = execute_and_install  # type: ignore[method-assign]
+            spec.loader.exec_module = execute_and_begin  # type: ignore[method-assign]
         return spec
-
-
-def _report() -> None:
-    engines = sys.modules.get("pallas_np.frontend.engines")
-    count = engines.launch_count() if engines else 0
-    print(f"pallas_np: {count} kernel{'s' * (count != 1)} ran in NumPy", file=sys.stderr)
 
 
 def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:

@@ -28,7 +28,7 @@ from pallas_np.inspector.profiler import Profiler, calibrated
 from pallas_np.inspector.profiling import Cost, Profile, ProfiledLaunch, ProfiledStep
 from pallas_np.inspector.recorder import Recorder
 from pallas_np.inspector.recording import Launch, RecordedAccess, RecordedEquation, Recording, Step
-from pallas_np.options import Options
+from pallas_np.options import MAX_BYTES, MAX_EQUATIONS, Options
 
 __all__ = [
     "Cost",
@@ -47,9 +47,6 @@ __all__ = [
     "profile",
     "record",
 ]
-
-MAX_BYTES = 64 * 2**20
-MAX_EQUATIONS = 100_000
 
 
 def record(

@@ -299,11 +299,15 @@ class Cut:
     index: tuple[int, ...]
     limit: int
 
+    @property
+    def unit(self) -> str:
+        """What the limit counts: `"bytes"` or `"equations"`."""
+        return "bytes" if self.what == "values" else "equations"
+
     def __str__(self) -> str:
-        unit = "bytes" if self.what == "values" else "equations"
         return (
             f"cut: no {self.what} from equation {self.equation} on ({self.kernel}, grid index {self.index}), where the "
-            f"limit of {self.limit:,} {unit} was reached; record(fn, max_{unit}=...) sets another"
+            f"limit of {self.limit:,} {self.unit} was reached; record(fn, max_{self.unit}=...) sets another"
         )
 
 
