@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
 
 import mistakes  # noqa: E402
 import preview  # noqa: E402
+import suite_report  # noqa: E402
 from mkdocs.config.defaults import MkDocsConfig  # noqa: E402
 from mkdocs.plugins import get_plugin_logger  # noqa: E402
 from mkdocs.structure.files import Files  # noqa: E402
@@ -367,6 +368,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "errors": errors,
     "functions": functions,
     "primitives": primitives,
+    "suite": suite_report.suite,
     "versions": version_list,
     "who-runs": who_runs,
 }

@@ -13,6 +13,7 @@ from pallas_np.workbook.figures import (
     line_chart,
     network_figure,
     network_stepper,
+    ratio_bars,
     rows_figure,
     who_runs,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "measure",
     "network_figure",
     "network_stepper",
+    "ratio_bars",
     "record",
     "rows_figure",
     "show",

@@ -355,6 +355,26 @@ def cost_bars(measurements: Sequence[Measurement], caption: str = "") -> Html:
     return drawing.figure(f"Bars of the time from a fresh kernel's call to its result. {spoken}.", caption)
 
 
+def ratio_bars(ratios: Mapping[str, float], caption: str) -> Html:
+    """How many times as fast something is, as bars on a logarithmic axis that begin at 1; a loss goes to the left."""
+    left, top, bar, gap, room = 168, 12, 16, 8, 250
+    bottom = top + len(ratios) * (bar + gap)
+    drawing = Drawing(left + room + 52, bottom + 24)
+    low = 10 ** math.floor(math.log10(min(1, *ratios.values())))
+    high = 10 ** math.ceil(math.log10(max(2, *ratios.values())))
+    to_x = _log_scale(low, high, left, left + room)
+    for power in range(round(math.log10(low)), round(math.log10(high)) + 1):
+        drawing.line(to_x(10.0**power), top, to_x(10.0**power), bottom, "faint" if power else "line")
+        drawing.text(to_x(10.0**power), bottom + 16, f"{10.0**power:g}", "small mid")
+    for i, (name, value) in enumerate(ratios.items()):
+        y, start, stop = top + i * (bar + gap), to_x(min(value, 1)), to_x(max(value, 1))
+        drawing.text(left - 10, y + 12, name, "small end")
+        drawing.rect(start, y, max(stop - start, 0.5), bar, "f1" if value >= 1 else "f2")
+        drawing.text(stop + 6, y + 12, f"{value:.{2 if value < 1 else 3}g}", "small")
+    spoken = "; ".join(f"{name}: {value:.2g}" for name, value in ratios.items())
+    return drawing.figure(f"Bars, one for each kernel, of how many times as fast. {spoken}.", caption)
+
+
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, caption: str) -> Html:
     """One or two series of (x, y) on logarithmic axes, each named at its end."""
     left, top, width, height, right = 48, 30, 270, 190, 96

@@ -215,6 +215,14 @@ def test_charts_name_their_series():
     assert "ours: 10 at 1, 20 at 4" in chart
 
 
+def test_bars_of_ratios_go_left_where_something_is_slower():
+    figure = str(workbook.ratio_bars({"softmax": 50.0, "copy": 0.25}, "A caption."))
+    assert "softmax: 50; copy: 0.25" in figure
+    (slow,) = re.findall(r'class="f2" x="([\d.]+)" y="\d+" width="([\d.]+)"', figure)
+    (fast,) = re.findall(r'class="f1" x="([\d.]+)"', figure)
+    assert float(slow[0]) + float(slow[1]) == pytest.approx(float(fast), abs=0.2)
+
+
 def test_who_runs_counts_what_the_tables_say():
     description = re.search(r'aria-label="([^"]*)"', str(workbook.who_runs(1, 5)))[1]
     assert "phase 1: 0 by NumPy" in description and "0 by JAX" in description.rpartition("phase 5")[2]

@@ -1,0 +1,114 @@
+"""The suite of kernels as the page of benchmarks shows it: from reports that were kept, never measured by the build.
+
+`python -m benchmarks --json FILE` writes such a report.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from textwrap import indent
+
+from benchmarks.report import RESULTS, Report, goal_table, goals, ratios, step_costs, table
+
+QUANTITIES = {
+    "cold": "Cold: a fresh kernel, from the call to its result",
+    "own": "Cold, without JAX's tracing",
+    "warm": "Warm: the same callable again",
+    "peak": "Growth of the peak memory",
+}
+
+
+def suite(folder: Path = RESULTS) -> str:
+    """A section for each report in a folder, that of the newest JAX first."""
+    kept = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    if not kept:
+        return (
+            "No measurements of the suite are kept in this copy of the repository. `python -m benchmarks` makes them."
+        )
+    kept.sort(key=lambda report: [int(part) for part in report["made_with"]["jax"].split(".")], reverse=True)
+    return "\n\n".join("\n\n".join(section(report)) for report in kept)
+
+
+def section(report: Report) -> Iterator[str]:
+    """What a report says, paragraph by paragraph."""
+    made = report["made_with"]
+    yield f"### JAX {made['jax']} {{ #suite-jax-{made['jax'].replace('.', '-')} }}"
+    yield (
+        f"Measured on {made['date']}, **not when this page was built**, with Python {made['python']}, "
+        f"JAX {made['jax']} and NumPy {made['numpy']} on {made['system']}, {made['cores']} cores, {made['processor']}. "
+        f"Medians of {report['repeats']} fresh processes for each engine, with the least and the most below."
+    )
+    yield from comparison(report, "own", "interpret", "cold, without JAX's tracing, which both have to wait for")
+    yield from comparison(report, "warm", "interpret jit", "warm, against the call under `jax.jit`")
+    yield from step_chart(report)
+    for quantity, title in QUANTITIES.items():
+        yield folded(title, table(report, quantity))
+    yield from promises(report)
+    yield from left_out(report)
+
+
+def comparison(report: Report, quantity: str, slow: str, measure: str) -> Iterator[str]:
+    """A bar for each kernel, and in words where `interpret=True` is the faster one."""
+    from pallas_np import workbook
+
+    found = named(report, ratios(report, quantity, slow, "compiled"))
+    if not found:
+        return
+    caption = (
+        f"The compiler: times as fast as interpret=True, {measure.replace('`', '')}. Left of the line it is slower."
+    )
+    yield str(workbook.ratio_bars(found, caption))
+    mean = statistics.geometric_mean(found.values())
+    lost = [f"{name} ({1 / value:.2g} times)" for name, value in found.items() if value < 1]
+    where = f"; `interpret=True` is the faster one on {', '.join(lost)}" if lost else ", and it is slower on none"
+    first, _, rest = measure.partition(", ")
+    yield (
+        f"{first.capitalize()}, {rest}, the compiler is {mean:.2g} times as fast "
+        f"(geometric mean of {len(found)} kernels){where}."
+    )
+
+
+def step_chart(report: Report) -> Iterator[str]:
+    """What a step of the grid costs, in a kernel that copies."""
+    from pallas_np import workbook
+
+    costs = step_costs(report)
+    series = {engine: sorted(costs[engine]) for engine in ("interpret jit", "compiled") if engine in costs}
+    if series:
+        caption = "A kernel that copies one block in each step, warm: what a step costs, by how many there are."
+        yield str(workbook.line_chart(series, "steps of the grid", "µs for each step", caption))
+
+
+def promises(report: Report) -> Iterator[str]:
+    """How many of the promises that were made of the compiler hold in this report, and which do not."""
+    all_of_them = goals(report)
+    if not all_of_them:
+        return
+    missed = [goal for goal in all_of_them if not goal.kept]
+    yield f"Of the {len(all_of_them)} promises made of the compiler, {len(all_of_them) - len(missed)} are kept here."
+    if missed:
+        yield folded("The promises that are missed", goal_table(report, missed_only=True))
+    yield folded("All promises", goal_table(report))
+
+
+def left_out(report: Report) -> Iterator[str]:
+    """Which engine did not run which kernel, and why."""
+    lines = [
+        f"- {result['name']}, {engine}: {reason}"
+        for result in report["kernels"].values()
+        for engine, reason in result["too_long"].items()
+    ]
+    if lines:
+        yield folded("What was left out, and why", "\n".join(lines))
+
+
+def named(report: Report, values: Mapping[str, float]) -> dict[str, float]:
+    """The same values, by what the tables call the kernels."""
+    return {report["kernels"][kernel]["name"]: value for kernel, value in values.items()}
+
+
+def folded(title: str, text: str) -> str:
+    return f'??? abstract "{title}"\n\n{indent(text, "    ")}'
