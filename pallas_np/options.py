@@ -18,11 +18,13 @@ class Options:
     Attributes:
       engine: what runs them.  `"compiled"`: a NumPy program that is made of phase 5's rules at a kernel's first call,
         and kept; `pallas_np.compile(call, *args).source` shows it.  `"interpreter"`: phase 5, equation by equation.
-        The two give the same results.  A check that has
-        to watch runs kernels equation by equation, whatever the engine.
+        The two give the same results.  A check that has to watch runs kernels equation by equation, whatever the
+        engine.
       out_of_bounds: what an index outside its ref, or a block outside its array, does.  `"raise"`: an `IndexError`;
         `"clamp"`: it is moved inside, as `interpret=True` does.
-      uninitialized: what memory holds before it is written.  `"poison"`: NaN, or the smallest integer; `"zero"`: 0.
+      uninitialized: what memory holds before it is written, a ragged block's padding included.  `"poison"`: NaN, or the
+        smallest integer; `"zero"`: 0; `"raise"`: poison, and a `ValueError` if an element that depends on it is left in
+        an output, or decides on a branch or an index.
       detect_races: whether it is an error, a `RaceError`, that two may touch the same memory at the same time: programs
         along a parallel axis, cores of a mesh, a DMA between its start and its wait; or that a block of an output is
         visited again after another.  A semaphore left signalled, or a DMA that is never waited for, is a
@@ -39,7 +41,7 @@ class Options:
 
     engine: Literal["compiled", "interpreter"] = "compiled"
     out_of_bounds: Literal["raise", "clamp"] = "raise"
-    uninitialized: Literal["poison", "zero"] = "poison"
+    uninitialized: Literal["poison", "zero", "raise"] = "poison"
     detect_races: bool = False
     check_nans: bool = False
     tpu: str = "TPU v5e"
@@ -53,13 +55,13 @@ class Options:
     @property
     def watched(self) -> bool:
         """Whether they ask for a check that watches every equation."""
-        return self.detect_races or self.check_nans
+        return self.uninitialized == "raise" or self.detect_races or self.check_nans
 
 
 ACCEPTED = {
     "engine": ("compiled", "interpreter"),
     "out_of_bounds": ("raise", "clamp"),
-    "uninitialized": ("poison", "zero"),
+    "uninitialized": ("poison", "zero", "raise"),
     "detect_races": (False, True),
     "check_nans": (False, True),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pallas_np.inspector.nonfinite import NonFiniteDetector
 from pallas_np.inspector.observed import Observed, Observer, Observers
 from pallas_np.inspector.races import RaceDetector
+from pallas_np.inspector.uninitialized import Following
 from pallas_np.options import Options
 
 _DETECTORS: dict[str, Callable[[], Observer]] = {"detect_races": RaceDetector, "check_nans": NonFiniteDetector}
@@ -21,4 +22,5 @@ def watched(options: Options, *observers: Observer) -> Observed:
       *observers: who else watches; they are told before the checks.
     """
     checks = [make() for name, make in _DETECTORS.items() if getattr(options, name)]
-    return Observed(Observers([*observers, *checks]), options=options)
+    interpreter = Following if options.uninitialized == "raise" else Observed
+    return interpreter(Observers([*observers, *checks]), options=options)

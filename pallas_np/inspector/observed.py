@@ -167,6 +167,9 @@ class ObservedPlace(Place):
         self._change("add", super().add, value)
 
     def _change(self, kind: str, change: Callable[[Any], None], value: Any) -> None:
+        if not self.interp.observer.wants_accesses:
+            change(value)
+            return
         part, positions, held = self._part(), self.positions, super().read
         if any(isinstance(transform, Bitcast) for transform in self.transforms):  # it may touch a part of an element
             shape = self.ref.shape
@@ -237,6 +240,7 @@ class Observed(phase5.Interpreter):
 
     Attributes:
       observer: who watches.
+      knows_refs: whether it keeps account of refs: where an observer wants accesses.
       launch: the number of the launch, in the process; the cores of a mesh have the same.
       jaxprs: those under way, from the kernel's inwards; empty while index maps are evaluated.
       equations: those under way, outermost first.
@@ -254,7 +258,8 @@ class Observed(phase5.Interpreter):
     ):
         super().__init__(rules, options)
         self.observer = observer
-        if not observer.wants_accesses:
+        self.knows_refs = observer.wants_accesses
+        if not self.knows_refs:
             self.place_type = Place
         self.launch = -1
         self.jaxprs: list[Jaxpr] = []
@@ -280,10 +285,14 @@ class Observed(phase5.Interpreter):
             self.observer.launch_ends(self, None)
             raise
         try:
-            self.observer.launch_ends(self, outputs)
+            self.finish(outputs)
         except Exception as error:
             raise told(error, call)  # noqa: B904  (it has its cause)
         return outputs
+
+    def finish(self, outputs: Sequence[np.ndarray]) -> None:
+        """The call has run: an error has the place that it comes with."""
+        self.observer.launch_ends(self, outputs)
 
     def run_kernel(self, windows: Sequence[Window], refs: Sequence[np.ndarray]) -> None:
         self.refs, self.views = {}, {}
@@ -298,7 +307,7 @@ class Observed(phase5.Interpreter):
         if not self.jaxprs or jaxpr is self.call.jaxpr:
             return super().eval_jaxpr(jaxpr, consts, *args)
         outside = self.refs
-        if self.observer.wants_accesses:
+        if self.knows_refs:
             self.refs = dict(outside)
             self.meet((*jaxpr.constvars, *jaxpr.invars), (*consts, *args))
         self.jaxprs.append(jaxpr)
@@ -314,14 +323,14 @@ class Observed(phase5.Interpreter):
         self.observer.equation_begins(self, eqn, args)
         answer = self._run_and_tell(eqn, *args)
         results = answer if eqn.multiple_results else [answer]
-        if self.observer.wants_accesses:
+        if self.knows_refs:
             self.meet(eqn.outvars, results)
         self.observer.equation_ends(self, eqn, args, results)
         self.equations.pop()
         return answer
 
     def _run_and_tell(self, eqn: Equation, *args: Any) -> Any:
-        if not self.observer.wants_accesses:
+        if not self.knows_refs:
             return super().eval_equation(eqn, *args)
         if eqn.primitive in (p.masked_load_p, p.masked_swap_p, p.atomic_rmw_p):
             return self._run_by_lanes(eqn, *args)
@@ -383,7 +392,7 @@ class Observed(phase5.Interpreter):
         after: np.ndarray,
     ) -> None:
         """Tells the observer of an access; to a ref that is a part of another, in terms of that other."""
-        if not self.jaxprs:  # an index map reads a prefetch ref
+        if not self.jaxprs or not self.observer.wants_accesses:  # an index map reads a prefetch ref
             return
         known, found = self.root_of(ref, positions)
         part = None if found is not positions else part

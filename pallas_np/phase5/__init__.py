@@ -165,10 +165,22 @@ class Interpreter(phase4.Interpreter):
         return semaphore
 
     def fresh_array(self, shape: Sequence[int], dtype: Any) -> np.ndarray:
-        """Memory that nobody has written to, as `options.uninitialized` says."""
-        if self.options.uninitialized == "zero":
-            return np.zeros(tuple(shape), dtype)
-        return uninitialized(shape, dtype)
+        """Memory that nobody has written to."""
+        memory = np.empty(tuple(shape), dtype)
+        self.leave_unwritten(memory)
+        return memory
+
+    def leave_unwritten(self, memory: np.ndarray) -> None:
+        """Fills memory that nobody has written to, as `options.uninitialized` says."""
+        memory[...] = 0 if self.options.uninitialized == "zero" else uninitialized((), memory.dtype)
+
+    def memory_of(self, value: Any) -> np.ndarray:
+        """Memory of its own that holds a value."""
+        return np.array(value)
+
+    def move(self, source: np.ndarray, target: np.ndarray) -> None:
+        """Copies memory to memory of the same shape."""
+        target[...] = source
 
     def on_core(self, core: Core, cores: Mapping[tuple[int, ...], Core]) -> Interpreter:
         """An interpreter for one core of the mesh that runs this one's call."""

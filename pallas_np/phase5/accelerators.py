@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from pallas_np import lax_numpy, phase2
+from pallas_np.errors import CheckError
 from pallas_np.frontend import Equation
 from pallas_np.frontend import primitives as p
 from pallas_np.frontend.refs import Operand as IndexOperand
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 
 def hint(x: Any, **_: Any) -> Any:
     """A hint to the compiler: the value is unchanged."""
+    return x
+
+
+def multiple_of(x: Any, *, values: tuple[int, ...]) -> Any:
+    """x, which has to be a multiple of each of these numbers; of an array Triton takes that for its first element.
+
+    Raises:
+      CheckError: if it is not.
+    """
+    first = np.ravel(x)[:1]
+    for value in values:
+        if np.any(first % value):
+            raise CheckError(f"the hint says that it is a multiple of {value}, but it is {first[0]}")
     return x
 
 
@@ -222,7 +236,7 @@ def axis_index(interp: Interpreter, eqn: Equation) -> np.int32:
 
 
 accelerator_rules: dict[Any, Callable[..., Any]] = {
-    p.multiple_of_p: hint,
+    p.multiple_of_p: multiple_of,
     p.max_contiguous_p: hint,
     p.name_p: hint,
     p.reshard_p: hint,

@@ -109,7 +109,7 @@ def buffers(
     num_prefetch = len(call.prefetch)
     aliases = {output: given - num_prefetch for given, output in call.aliases}
     inputs = [
-        aligned(array) if written or i in aliases.values() else array
+        aligned(interp, array) if written or i in aliases.values() else array
         for i, (array, written) in enumerate(zip(arrays[num_prefetch:], call.written_inputs, strict=True))
     ]
     return inputs + [
@@ -120,19 +120,17 @@ def buffers(
 
 def _output(interp: Interpreter, output: Operand, is_overwritten: bool) -> np.ndarray:
     memory = aligned_empty(output.shape, output.dtype)
-    if not is_overwritten:
-        memory[...] = _fresh(interp, output)
+    if output.ref.is_semaphore:
+        memory[...] = 0
+    elif not is_overwritten:
+        interp.leave_unwritten(memory)
     return memory
 
 
-def _fresh(interp: Interpreter, output: Operand) -> np.ndarray:
-    return np.zeros((), np.int32) if output.ref.is_semaphore else interp.fresh_array((), output.dtype)
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
+def aligned(interp: Interpreter, array: np.ndarray) -> np.ndarray:
     """A copy that starts at a multiple of 64 bytes."""
     copy = aligned_empty(array.shape, array.dtype)
-    copy[...] = array
+    interp.move(array, copy)
     return copy
 
 
@@ -226,26 +224,26 @@ class Block:
             for (start, length), size in zip(window, array.shape)
         ]
         part = array[_view_of(inside)]
-        self._part = None
+        self._interp, self._part = interp, None
         bounds = operand.block_shape + array.shape[len(operand.block_shape) :]
         if part.shape != bounds:
             padded = interp.fresh_array(bounds, array.dtype)
             offsets = [max(-start, 0) for start, _ in window]
             self._inside = padded[_view_of([slice(o, o + n) for o, n in zip(offsets, part.shape)])]
-            self._inside[...] = part
+            interp.move(part, self._inside)
             self._part, part = part, padded
         self.ref = np.squeeze(part, operand.squeezed_axes)
 
     def again(self) -> Block:
         """The block for the next program: a padded copy has what the array holds now."""
         if self._part is not None:
-            self._inside[...] = self._part
+            self._interp.move(self._part, self._inside)
         return self
 
     def write_back(self) -> None:
         """Copies what the kernel wrote to a padded block into the array; what lies past the ends is dropped."""
         if self._part is not None and self._part.flags.writeable:
-            self._part[...] = self._inside
+            self._interp.move(self._inside, self._part)
 
 
 Blocks = dict[Any, Block]

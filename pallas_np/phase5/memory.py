@@ -253,7 +253,7 @@ def _return_to(ref: np.ndarray, flat: np.ndarray, view: RefView, args: Sequence[
 
 @structure
 def new_ref(interp: Interpreter, eqn: Equation, value: Any) -> np.ndarray:
-    return np.array(value)
+    return interp.memory_of(value)
 
 
 @structure
@@ -283,7 +283,7 @@ def run_state(interp: Interpreter, eqn: Equation, *args: Any) -> list[Any]:
     """A body on refs that start as the operands, and end as the results."""
     jaxpr, given = eqn.params["jaxpr"], iter(args)
     refs = [
-        np.array(next(given)) if initialized else interp.fresh(var)
+        interp.memory_of(next(given)) if initialized else interp.fresh(var)
         for var, initialized in zip(jaxpr.invars, eqn.params["is_initialized"], strict=True)
     ]
     interp.eval_jaxpr(jaxpr, jaxpr.consts, *refs)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
 
 import pallas_np
-from pallas_np import NonFiniteError, Options
+from pallas_np import CheckError, NonFiniteError, Options
 
 F32 = jnp.float32
 ENGINES = ["compiled", "interpreter"]
@@ -88,3 +95,170 @@ def test_a_check_is_asked_for_by_a_bool() -> None:
 def test_a_program_refuses_to_be_watched() -> None:
     with pytest.raises(ValueError, match="check_nans=True"):
         pallas_np.compile(logarithm_call(pallas_np.pallas_call), sds(8), options=Options(check_nans=True))
+
+
+def run(kernel: Callable[..., None], out_shape: Any, *args: Any, **call: Any) -> Any:
+    return pallas_np.pallas_call(kernel, out_shape, options=Options(check_nans=True), **call)(*args)
+
+
+def test_a_mask_of_minus_infinity_is_no_fault_until_it_becomes_nan() -> None:
+    """Rows of attention: one that is masked altogether is all minus infinity, and so is its maximum."""
+
+    def softmax(x_ref, out_ref, *, guards: bool):
+        masked = jnp.where(x_ref[...] > 0, x_ref[...], -jnp.inf)
+        largest = jnp.max(masked, axis=1, keepdims=True)
+        if guards:
+            largest = jnp.where(largest == -jnp.inf, 0, largest)
+        weights = jnp.exp(masked - largest)
+        out_ref[...] = weights / jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1e-9)
+
+    x = np.float32([[1, -1, 2], [-1, -2, -3]])
+    answer = run(functools.partial(softmax, guards=True), sds(2, 3), x)
+    np.testing.assert_array_equal(np.asarray(answer)[1], 0)
+    with pytest.raises(NonFiniteError, match=r"sub makes nan at \(1, 0\), the first of 3") as caught:
+        run(functools.partial(softmax, guards=False), sds(2, 3), x)
+    assert caught.value.source == "weights = jnp.exp(masked - largest)"
+
+
+def test_what_comes_in_and_what_nobody_wrote_is_not_made() -> None:
+    def kernel(x_ref, out_ref, scratch_ref):
+        out_ref[...] = x_ref[...] * 2 + jnp.sum(scratch_ref[...])
+
+    answer = run(kernel, sds(2), np.float32([np.inf, np.nan]), scratch_shapes=[pltpu.VMEM((3,), F32)])
+    assert np.isnan(answer).all()
+
+
+def test_a_fault_beside_padding_is_found() -> None:
+    """Elements are told apart: the padding of a ragged block holds NaN as well."""
+
+    def kernel(x_ref, out_ref):
+        out_ref[...] = jnp.sqrt(x_ref[...])
+
+    block = pl.BlockSpec((4,), lambda i: (i,))
+    call = {"grid": (2,), "in_specs": [block], "out_specs": block}
+    run(kernel, sds(6), np.ones(6, np.float32), **call)
+    with pytest.raises(NonFiniteError, match=r"sqrt makes nan at \(1,\), the first of 1") as caught:
+        run(kernel, sds(6), np.float32([1, 1, 1, 1, 1, -1]), **call)
+    assert caught.value.grid_index == (1,)
+
+
+@pytest.mark.parametrize("step", [1e38, 1e37])
+def test_an_overflow_in_memory(step: float) -> None:
+    def kernel(x_ref, out_ref):
+        out_ref[...] = x_ref[...]
+        for _ in range(4):
+            out_ref.at[...].addupdate(x_ref[...])
+
+    if step == 1e37:
+        assert np.isfinite(run(kernel, sds(2), np.float32([step, 0]))).all()
+    else:
+        with pytest.raises(NonFiniteError, match=r"addupdate makes inf at \(0,\), the first of 1"):
+            run(kernel, sds(2), np.float32([step, 0]))
+
+
+def test_overflow_of_a_narrow_dtype_is_made_by_the_cast() -> None:
+    def kernel(x_ref, out_ref):
+        out_ref[...] = x_ref[...].astype(jnp.float16)
+
+    with pytest.raises(NonFiniteError, match=r"convert_element_type makes inf at \(1,\)"):
+        run(kernel, sds(2, dtype=jnp.float16), np.float32([1, 1e6]))
+
+
+@pytest.mark.parametrize("mask", [float(np.finfo(np.float32).min), -3e38])
+def test_the_largest_number_stands_for_an_infinity(mask: float) -> None:
+    def kernel(x_ref, out_ref):
+        out_ref[...] = jnp.exp2(jnp.where(x_ref[...] > 0, x_ref[...], mask) * 1.4427)
+
+    if mask == -3e38:
+        with pytest.raises(NonFiniteError, match="mul makes -inf"):
+            run(kernel, sds(2), np.float32([1, -1]))
+    else:
+        assert run(kernel, sds(2), np.float32([1, -1]))[1] == 0
+
+
+# Checks that are always on.
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("start", [8, 12])
+def test_a_hint_that_does_not_hold(engine: str, start: int) -> None:
+    def kernel(start_ref, x_ref, out_ref):
+        out_ref[...] = x_ref[pl.ds(pl.multiple_of(start_ref[0], 8), 4)]
+
+    call = pallas_np.pallas_call(kernel, sds(4), options=Options(engine=engine))
+    x = np.arange(16, dtype=np.float32)
+    if start == 8:
+        np.testing.assert_array_equal(call(np.int32([8]), x), x[8:12])
+    else:
+        with pytest.raises(CheckError, match="the hint says that it is a multiple of 8, but it is 12") as caught:
+            call(np.int32([12]), x)
+        assert isinstance(caught.value, AssertionError)
+        assert caught.value.primitive == "multiple_of"
+        assert caught.value.source == "out_ref[...] = x_ref[pl.ds(pl.multiple_of(start_ref[0], 8), 4)]"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_hint_on_an_array_is_of_its_first_element(engine: str) -> None:
+    """As Triton takes it, where a program's offsets are `pl.multiple_of(pid * 4 + jnp.arange(4), 4)`."""
+
+    def kernel(out_ref):
+        out_ref[...] = pl.multiple_of(pl.program_id(0) * 4 + jnp.arange(4), 4)
+
+    call = {"grid": (2,), "out_specs": pl.BlockSpec((4,), lambda i: (i,))}
+    answer = pallas_np.pallas_call(kernel, sds(8, dtype=jnp.int32), options=Options(engine=engine), **call)()
+    np.testing.assert_array_equal(answer, np.arange(8))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("size", [4, 5])
+def test_a_debug_check_that_does_not_hold(engine: str, size: int) -> None:
+    def kernel(x_ref, out_ref):
+        with pl.enable_debug_checks():
+            pl.debug_check(jnp.sum(x_ref[...]) < 10, "the sum is too large")
+        out_ref[...] = x_ref[...]
+
+    call = pallas_np.pallas_call(kernel, sds(size), options=Options(engine=engine))
+    x = np.arange(size, dtype=np.float32)
+    if size == 4:
+        np.testing.assert_array_equal(call(x), x)
+    else:
+        with pytest.raises(CheckError, match="the sum is too large") as caught:
+            call(x)
+        assert caught.value.source.startswith("pl.debug_check")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("places", ["a block", "a slice"])
+@pytest.mark.parametrize("start", [1, 2])
+def test_an_access_out_of_bounds(engine: str, places: str, start: int) -> None:
+    def kernel(start_ref, x_ref, out_ref):
+        out_ref[...] = x_ref[pl.ds(start_ref[0], 2)] if places == "a slice" else x_ref[:2]
+
+    grid_spec = pltpu.PrefetchScalarGridSpec(
+        num_scalar_prefetch=1,
+        grid=(1,),
+        in_specs=[pl.BlockSpec(*(((3,), lambda i, s: (s[0],)) if places == "a block" else ()))],
+    )
+    x = np.arange(6 if places == "a block" else 3, dtype=np.float32)
+    call = pallas_np.pallas_call(kernel, sds(2), grid_spec=grid_spec, options=Options(engine=engine))
+    if start == 1:
+        np.testing.assert_array_equal(call(np.int32([1]), x), x[3:5] if places == "a block" else x[1:])
+    else:
+        with pytest.raises(IndexError, match="outside"):
+            call(np.int32([2]), x)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("folder, least", [("phase5", 300), ("shipped", 80)])
+def test_no_kernel_of_the_tests_gives_a_false_alarm(folder: str, least: int) -> None:
+    """Every check is on; the kernels that have a fault on purpose are listed, with the reason, and have to be found."""
+    here = Path(__file__).parent
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "checked_engine"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
+    done = subprocess.run(
+        [*command, str(here.parent / folder)], cwd=here.parents[1], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    kernels = re.search(r"(\d+) kernels ran with every check", done.stdout)
+    assert kernels is not None and int(kernels[1]) > least

@@ -1,0 +1,74 @@
+"""A pytest plugin under which phase 5 and the package run with every check on: `pytest -p checked_engine tests/phase5`.
+
+A test whose kernel has on purpose what a check is there to find has to fail: `FAULTY` has them, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pallas_np import frontend, phase5, running
+from pallas_np.frontend import KernelCall
+from pallas_np.inspector import checks
+from pallas_np.options import Options
+
+PART = "it leaves a part of its output unwritten"
+PADDING = "it keeps a block's padding, to show what it holds"
+EMPTY = "it keeps what a ref holds before it is written"
+INFINITE = "it computes an infinity"
+
+FAULTY = {
+    "phase5/test_accelerators.py::test_reciprocal": INFINITE,
+    "phase5/test_accelerators.py::test_an_indirect_block_scatters_rows": PART,
+    "phase5/test_control_flow.py::test_while_with_constants_and_several_carries": PART,
+    "phase5/test_dtypes.py::test_every_dtype_goes_through_memory": PADDING,
+    "phase5/test_errors.py::test_a_fault_of_our_own_in_the_compiler_is_not_hidden": "the compiler does not run",
+    "phase5/test_grid.py::test_program_ids_in_an_index_map_of_two_dynamic_bounds": PART,
+    "phase5/test_grid.py::test_a_ragged_block_is_padded_on_read_and_dropped_on_write": PADDING,
+    "phase5/test_grid.py::test_a_block_larger_than_its_array": PADDING,
+    "phase5/test_grid.py::test_element_blocks_may_reach_into_their_padding": PADDING,
+    "phase5/test_grid.py::test_a_bounded_slice_is_no_longer_than_asked": PART,
+    "phase5/test_grid.py::test_blocks_that_nobody_wrote_are_uninitialised": PART,
+    "phase5/test_grid.py::test_uninitialised_memory_is_zero_on_request": EMPTY,
+    "phase5/test_grid.py::test_an_empty_grid_runs_nothing": PART,
+    "phase5/test_grid.py::test_ragged_blocks_outside_are_clamped_on_request": PADDING,
+    "phase5/test_grid.py::test_an_element_block_past_the_end_is_padded": PADDING,
+    "phase5/test_indexing.py::test_integers_in_the_kernels_text_may_count_from_the_end": PART,
+    "phase5/test_memory.py::test_masked_lanes_without_other_are_uninitialised": EMPTY,
+    "phase5/test_memory.py::test_programs_count_together_with_an_atomic": EMPTY,
+    "phase5/test_memory.py::test_empty_refs_are_uninitialised_and_may_be_freed": EMPTY,
+    "phase5/test_semaphores.py::test_an_async_copy_arrives_at_its_wait": PART,
+    "phase5/test_semaphores.py::test_no_warning_reaches_the_user_from_a_core": INFINITE,
+    "phase5/test_semaphores.py::test_a_dma_reaches_into_the_padding_of_a_tile": PADDING,
+}
+
+checked = 0
+
+
+def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> Sequence[np.ndarray]:  # noqa: B008
+    """`phase5.run`, on the observed interpreter."""
+    global checked
+    checked += 1
+    uninitialized = options.uninitialized if options.uninitialized == "zero" else "raise"
+    return checks.watched(replace(options, uninitialized=uninitialized, detect_races=True, check_nans=True)).run(
+        call, *arrays
+    )
+
+
+phase5.run = running._run = run
+phase5.pallas_call = frontend.pallas_call_on(frontend.Engine("phase 5, checked", run))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        name = "/".join(item.nodeid.partition("[")[0].split("/")[-2:])
+        if name in FAULTY:
+            item.add_marker(pytest.mark.xfail(reason=FAULTY[name], strict=True))
+
+
+def pytest_sessionfinish() -> None:
+    print(f"\n{checked} kernels ran with every check")
