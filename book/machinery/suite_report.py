@@ -76,7 +76,8 @@ def step_chart(report: Report) -> Iterator[str]:
     from pallas_np import workbook
 
     costs = step_costs(report)
-    series = {engine: sorted(costs[engine]) for engine in ("interpret jit", "compiled") if engine in costs}
+    engines: tuple[str, ...] = ("interpret jit", "compiled")  # a chart has room for two
+    series = {engine: sorted(costs[engine]) for engine in engines if engine in costs}
     if series:
         caption = "A kernel that copies one block in each step, warm: what a step costs, by how many there are."
         yield str(workbook.line_chart(series, "steps of the grid", "µs for each step", caption))
