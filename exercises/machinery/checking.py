@@ -7,6 +7,8 @@ A check compares what the learner's code answers with what it should, and stops 
 from __future__ import annotations
 
 import inspect
+import string
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import pallas as pl
+from jax.extend.core import Primitive
 
 from pallas_np import frontend, phase1, phase5
 from pallas_np.frontend import Equation, KernelCall
 
 Rules = Mapping[Any, Callable[..., Any]]
+PROGRAM_LINES = 32  # as long as a program is shown whole
 
 
 class Wrong(Exception):
@@ -48,35 +52,78 @@ def expect(function: Callable[..., Any], *args: Any, want: Any, say: str = "", *
     tried = describe_call(function, args, params)
     with trying(tried):
         got = function(*args, **params)
+    require_numpy(got, tried)
     same(got, want, tried, say)
     return got
 
 
+def require_numpy(got: Any, tried: str) -> None:
+    """Raises `Wrong` if the answer is JAX's work."""
+    for value in got if isinstance(got, list | tuple) else [got]:
+        require(not isinstance(value, jax.Array), f"{tried}\ngot an array of JAX's: a rule is to compute with NumPy.")
+
+
 def describe_call(function: Callable[..., Any], args: Sequence[Any], params: Mapping[str, Any]) -> str:
     """The call as text, with its inputs below it."""
-    names = [p.name for p in inspect.signature(function).parameters.values() if p.kind != p.KEYWORD_ONLY]
-    names = [names[i] if i < len(names) else f"argument {i}" for i in range(len(args))]
-    call = ", ".join([*names, *(f"{name}={value}" for name, value in params.items())])
+    parameters = inspect.signature(function).parameters.values()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][: len(args)]
+    rest = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), "arguments")
+    several = [f"*{rest}"] if len(args) > len(names) else []
+    call = ", ".join([*names, *several, *(f"{name}={value}" for name, value in params.items())])
+    names += [f"{rest}[{i}]" for i in range(len(args) - len(names))]
     return described(f"{function.__name__}({call})", dict(zip(names, args)))
 
 
 def described(what: str, inputs: Mapping[str, Any]) -> str:
     """`what` was tried, with its inputs below it."""
-    return "\n".join([f"Tried {what}", *(f"  {name} = {show(value)}" for name, value in inputs.items())])
+    shown = [f"{name} = {show(value)}" for name, value in inputs.items()]
+    return "\n".join([f"Tried {what}", *(textwrap.indent(text, "  ") for text in shown)])
 
 
 def show(value: Any) -> str:
-    """A value on one line: an array with its dtype and shape first."""
+    """A value on one line: an array with its dtype and shape first.  Only a program takes several."""
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         array = np.asarray(value)
-        text = np.array2string(array, threshold=24, edgeitems=4, separator=" ", max_line_width=10_000)
+        edge = 2 if array.ndim <= 2 else 1
+        text = np.array2string(array, threshold=32, edgeitems=edge, separator=" ", max_line_width=10_000)
         return f"{array.dtype}{list(array.shape)} {' '.join(text.split())}"
     if isinstance(value, frontend.Jaxpr):
-        return f"a jaxpr of {len(value.eqns)} equations: {', '.join(eqn.name for eqn in value.eqns)}"
+        return show_program(value)
     if isinstance(value, Equation):
-        return describe_equation(value)
+        return f"<the equation {describe_equation(value)}>"
+    if type(value) in (list, tuple):
+        items = ", ".join(map(show, value)) + ("," if type(value) is tuple and len(value) == 1 else "")
+        return f"[{items}]" if type(value) is list else f"({items})"
+    if isinstance(value, Mapping) and value and all(isinstance(key, Primitive) for key in value):
+        return f"a table with rules for {', '.join(key.name for key in value)}"
     text = repr(value)
     return text if len(text) <= 200 else text[:200] + " …"
+
+
+def show_program(jaxpr: frontend.Jaxpr) -> str:
+    """A jaxpr as text, an equation on each line, and below it the programs inside it; of a long one the names alone."""
+    names: dict[Any, str] = {}
+    lines = _program_lines(jaxpr, names)
+    if len(lines) > PROGRAM_LINES:
+        return f"a program of {len(jaxpr.eqns)} equations: {', '.join(eqn.name for eqn in jaxpr.eqns)}"
+    return "\n".join(lines)
+
+
+def _program_lines(jaxpr: frontend.Jaxpr, names: dict[Any, str]) -> list[str]:
+    def name(atom: Any) -> str:
+        if isinstance(atom, frontend.Literal):
+            return str(atom.value)
+        return names.setdefault(atom, string.ascii_lowercase[len(names) % 26] * (1 + len(names) // 26))
+
+    arguments = ", ".join(map(name, (*jaxpr.constvars, *jaxpr.invars)))
+    lines = [f"a program of {arguments}" if arguments else "a program"]
+    for eqn in jaxpr.eqns:
+        results = ", ".join(map(name, eqn.outvars))
+        words = [*([results, "="] if results else []), eqn.name, *map(name, eqn.invars)]
+        lines.append("  " + " ".join(words))
+        for inner in frontend.subjaxprs(eqn):
+            lines += ["    " + line for line in _program_lines(inner, names)]
+    return [*lines, f"  answers {', '.join(map(name, jaxpr.outvars))}"] if jaxpr.outvars else lines
 
 
 def same(got: Any, want: Any, tried: str, say: str = "", *, tolerance: float = 0.0) -> None:
@@ -104,12 +151,21 @@ def _difference(got: Any, want: Any, tolerance: float) -> str:
         return _array_difference(got, np.asarray(want), tolerance)
     if isinstance(want, list | tuple):
         return _list_difference(got, want, tolerance)
-    return "" if got == want else f"got {show(got)}, wanted {show(want)}"
+    if got == want:
+        return ""
+    if type(got) is not type(want):
+        return f"got {show(got)}, {_kind(got)}; wanted {show(want)}, {_kind(want)}"
+    return f"got {show(got)}, wanted {show(want)}"
+
+
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _list_difference(got: Any, want: Sequence[Any], tolerance: float) -> str:
     if not isinstance(got, list | tuple):
-        return f"got {show(got)}, wanted a {type(want).__name__}: {show(want)}"
+        return f"got {show(got)}, wanted {_kind(want)}: {show(want)}"
     for i, (mine, right) in enumerate(zip(got, want)):
         difference = _difference(mine, right, tolerance)
         if difference:
@@ -119,7 +175,7 @@ def _list_difference(got: Any, want: Sequence[Any], tolerance: float) -> str:
 
 def _array_difference(got: Any, want: np.ndarray, tolerance: float) -> str:
     if not isinstance(got, np.ndarray | np.generic | jax.Array):
-        return f"got {show(got)}, a {type(got).__name__}; wanted an array, {show(want)}"
+        return f"got {show(got)}, {_kind(got)}; wanted an array, {show(want)}"
     got = np.asarray(got)
     if got.shape != want.shape:
         return f"shape: got {list(got.shape)}, wanted {list(want.shape)}"
@@ -131,7 +187,7 @@ def _array_difference(got: Any, want: np.ndarray, tolerance: float) -> str:
     index = tuple(int(i) for i in np.argwhere(differs)[0])
     place = f"first difference at index {list(index)}: " if index else ""
     count = f"  ({differs.sum()} of {differs.size} elements differ)" if differs.size > 1 else ""
-    return f"{place}got {got[index]}, wanted {want[index]}{count}"
+    return f"{place}got {got[index]!s}, wanted {want[index]!s}{count}"
 
 
 def _equal(got: np.ndarray, want: np.ndarray, tolerance: float) -> np.ndarray:
@@ -220,10 +276,11 @@ class SideBySide(phase5.Interpreter):
         memory = {id(arg): np.array(arg) for arg in args}  # a ref that stands there twice stays one ref
         copies = [memory[id(arg)] for arg in args]
         want = self.reference().eval_equation(eqn, *copies)
-        names = [f"input {i}" for i in range(len(args))]
-        tried = described(f"the equation {describe_equation(eqn)}", dict(zip(names, [np.array(arg) for arg in args])))
+        inputs = {f"input {i}": np.array(arg) for i, arg in enumerate(args)}
+        tried = described(f"the equation {describe_equation(eqn)}", inputs | _programs_in(eqn))
         with trying(tried):
             got = super().eval_equation(eqn, *args)
+        require_numpy(got, tried)
         if eqn.multiple_results and not isinstance(got, list | tuple):
             same(got, list(want), tried, f"The primitive {eqn.name} has several results: its rule returns a list.")
         if want is not None:  # `None`: the package leaves out a value that nothing uses
@@ -244,6 +301,22 @@ class SideBySide(phase5.Interpreter):
 
 
 def describe_equation(eqn: Equation) -> str:
-    """An equation on one line, as JAX prints it, or its beginning."""
-    text = " ".join(str(eqn.jax).split())
+    """An equation on one line: the types of its results, its primitive, and the parameters that are no programs."""
+    results = ", ".join(map(str, eqn.outvars))
+    params = ", ".join(f"{name}={value}" for name, value in eqn.params.items() if not _has_program(value))
+    text = f"{results} = {eqn.name}" if results else eqn.name
+    text += f"[{params}]" if params else ""
     return text if len(text) <= 140 else text[:140] + " …"
+
+
+def _has_program(param: Any) -> bool:
+    return any(isinstance(value, frontend.Jaxpr) for value in (param if isinstance(param, tuple) else (param,)))
+
+
+def _programs_in(eqn: Equation) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, param in eqn.params.items():
+        if _has_program(param):
+            several = isinstance(param, tuple)
+            found |= {f"{name}[{i}]": program for i, program in enumerate(param)} if several else {name: param}
+    return found

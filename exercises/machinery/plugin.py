@@ -18,6 +18,7 @@ from exercises.machinery.running import Result, check
 
 _RESULT = "exercise"  # under this name a report carries its result, also from an xdist worker
 _CATEGORY = "checked exercises"
+_PRINTED = ("Captured stdout call", "Captured stderr call")
 
 
 class Unsolved(Exception):
@@ -127,7 +128,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     results = {}
     for report in terminalreporter.getreports(_CATEGORY):
         result = result_of(report)
-        printed = "\n".join(text for name, text in report.sections if "call" in name)
+        printed = "\n".join(text for name, text in report.sections if name in _PRINTED)
         results[result.name] = Result(result.name, result.verdict, result.message, printed)
     if results:
         solutions = getattr(config.option, "solutions", False)

@@ -22,6 +22,7 @@ from exercises.machinery.catalogue import Exercise
 
 Verdict = Literal["solved", "unsolved", "wrong"]
 FULL_TRACEBACK = "PALLAS_NP_FULL_TRACEBACK"
+FRAMES = 6  # so many of the learner's lines are shown, the outermost and the innermost
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,6 @@ def _failed(exercise: Exercise, file: Path, error: BaseException) -> Result:
             f"This one uses your answer in {_shown(missing)}, which is still to be written (line {frames[-1].lineno})."
         )
         return Result(exercise.name, "unsolved", text)
-    if not frames:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) != Path(__file__)][-1:]
     return Result(exercise.name, "wrong", _wrong(exercise, _raised(error, frames)))
 
 
@@ -199,13 +198,31 @@ def _syntax_error(error: SyntaxError) -> str:
 
 
 def _raised(error: BaseException, frames: list[traceback.FrameSummary]) -> str:
+    import pallas_np
+
     tried = getattr(error, "tried", "")
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    lines = [*([tried] if tried else []), f"Your code raised {what}"]
-    for frame in frames:
-        lines.append(f"  {_shown(Path(frame.filename))}, line {frame.lineno}, in {frame.name}")
-        lines.append(f"      {frame.line}")
-    return "\n".join(lines)
+    lines = [*([tried] if tried else []), f"Your code raised {_described(error)}"]
+    if not frames:  # it was called the wrong way, and did not begin
+        package = Path(pallas_np.__file__).parent
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if package in Path(f.filename).parents][-1:]
+        lines += ["It was called here:"] if frames else []
+    places = [f"  {_shown(Path(f.filename))}, line {f.lineno}, in {f.name}\n      {f.line}" for f in frames]
+    if len(places) > FRAMES:
+        left_out = f"  ... {len(places) - FRAMES} lines more ..."
+        places = [*places[: FRAMES // 2], left_out, *places[-FRAMES // 2 :]]
+    return "\n".join([*lines, *places])
+
+
+def _described(error: BaseException) -> str:
+    """An exception on a line or two, in words that a learner knows."""
+    from pallas_np.frontend import Var
+
+    text = str(error)
+    if type(error).__module__.startswith("jax"):
+        text = text.split("\n")[0]  # what follows is about tracing, with our lines in it
+    if isinstance(error, KeyError) and isinstance(error.args[0], Var):
+        text = f"a variable of type {text}, which nothing has given a value in the environment"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _endless(error: TimeUp, file: Path, seconds: float) -> str:

@@ -9,13 +9,15 @@ import textwrap
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from workbook_copy import Workbook
 
 from exercises.machinery import account
 from exercises.machinery.catalogue import exercises, find
-from exercises.machinery.checking import Wrong, same
+from exercises.machinery.checking import Wrong, describe_call, expect, jaxpr_of, same, show
 from exercises.machinery.running import Result, TimeUp, run_check, time_limit
 
 INTERNALS = re.compile(r"Traceback|machinery|site-packages|_pytest")
@@ -121,6 +123,43 @@ def test_an_error_inside_numpy_shows_the_line_that_led_there(tmp_path: Path) -> 
     assert "in div\n" in message and "np.stack(x, y)" in message and not INTERNALS.search(message)
 
 
+def test_of_a_recursion_without_end_a_few_lines_are_shown(tmp_path: Path) -> None:
+    message = answered(tmp_path, "quotient = np.trunc(", "quotient = div(x, y) + np.trunc(").message
+    assert "Your code raised RecursionError" in message
+    assert re.search(r"\.\.\. \d+ lines more \.\.\.", message) and message.count("quotient = div(x, y)") <= 6
+
+
+def test_a_rule_that_cannot_be_called_shows_how_it_is_called(tmp_path: Path) -> None:
+    message = of(
+        "call", tmp_path, "def call(interp, eqn, *args):", "def call(interp, *args):\n    eqn, args = args, ()"
+    )
+    assert "Your code raised" in message and not INTERNALS.search(message)
+    message = of("call", tmp_path, "def call(interp, eqn, *args):", "def call(interp, eqn):")
+    assert "It was called here:" in message and "return rule(self, eqn, *args)" in message
+    assert not INTERNALS.search(message) and "solutions/" not in message
+
+
+def test_what_a_callback_raises_is_shown_as_the_learner_wrote_it(tmp_path: Path) -> None:
+    wrong = "function(*map(np.asary, arrays))"
+    message = of("the_callback", tmp_path, "function(*map(np.asarray, arrays))", wrong)
+    assert "Your code raised AttributeError" in message and wrong in message
+    assert not INTERNALS.search(message) and "XlaRuntime" not in message
+
+
+def test_a_variable_without_a_value_is_named_in_words(tmp_path: Path) -> None:
+    message = of("the_walk", tmp_path, "        write(env, eqn, answer)\n", "")
+    assert "KeyError: a variable of type float32[4], which nothing has given a value" in message
+    assert "jaxpr = a program of a, b, c\n    d = mul b c\n" in message
+
+
+def of(name: str, folder: Path, right: str, wrong: str) -> str:
+    """The message for an exercise's solution with `wrong` in place of `right`."""
+    file = folder / f"{find(name).name}.py"
+    assert right in find(name).solution
+    file.write_text(find(name).solution.replace(right, wrong, 1), encoding="utf-8")
+    return run_check(find(name), file).message
+
+
 def test_an_answer_that_is_begun_says_what_is_left(tmp_path: Path) -> None:
     file = tmp_path / f"{find(DIVISION).name}.py"
     file.write_text(
@@ -182,6 +221,8 @@ def test_an_exit_in_the_answer_does_not_end_the_check(tmp_path: Path) -> None:
         (np.zeros(3), np.zeros(3, np.float32), "dtype: got float64, wanted float32"),
         (np.zeros(3), np.zeros((3, 1)), "shape: got [3], wanted [3, 1]"),
         (None, np.zeros(3), "is a `return` missing?"),
+        (3, "3", "got 3, an int; wanted '3', a str"),
+        (np.float32([0.1]), np.float32([0.3]), "index [0]: got 0.1, wanted 0.3"),
         ([1], np.zeros(3), "a list; wanted an array"),
         (
             np.array([1, np.nan, 3]),
@@ -197,6 +238,45 @@ def test_each_kind_of_difference_is_named(got: object, want: object, says: str) 
     with pytest.raises(Wrong) as raised:
         same(got, want, "Tried it")
     assert says in str(raised.value)
+
+
+def test_what_jax_has_computed_is_no_answer() -> None:
+    with pytest.raises(Wrong, match="compute with NumPy"):
+        expect(jnp.negative, np.ones(2, np.float32), want=-np.ones(2, np.float32))
+
+
+def test_a_program_is_shown_with_what_is_inside_it() -> None:
+    def program(x: jax.Array, many: int) -> jax.Array:
+        for _ in range(many):
+            x = jnp.sin(x)
+        return jax.lax.cond(x > 0, jnp.cos, lambda x: x + 1, x)
+
+    assert show(jaxpr_of(lambda x: program(x, 1), 1.0)).splitlines() == [
+        "a program of a",
+        "  b = sin a",
+        "  c = gt b 0.0",
+        "  d = convert_element_type c",
+        "  e = cond d b",
+        "    a program of f",
+        "      g = add f 1.0",
+        "      answers g",
+        "    a program of h",
+        "      i = cos h",
+        "      answers i",
+        "  answers e",
+    ]
+    assert re.fullmatch(r"a program of 53 equations: sin, sin, .*", show(jaxpr_of(lambda x: program(x, 50), 1.0)))
+
+
+def test_a_call_is_shown_with_all_that_it_got() -> None:
+    def function(first: int, *rest: int, key: int) -> None: ...
+
+    assert describe_call(function, (1, 2, 3), {"key": 4}).splitlines() == [
+        "Tried function(first, *rest, key=4)",
+        "  first = 1",
+        "  rest[0] = 2",
+        "  rest[1] = 3",
+    ]
 
 
 def test_nan_equals_nan_and_a_tolerance_is_kept() -> None:
