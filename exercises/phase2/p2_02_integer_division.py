@@ -1,6 +1,6 @@
 """Exercise 2.2: Integer division (10 minutes)
 
-Write `div` for integers: XLA's quotient, also where NumPy's is another one.
+Write `div` for int32: XLA's quotient, also where NumPy's is another one.
 
 XLA leaves no integer quotient undefined, and NumPy does not agree with it:
 
@@ -19,9 +19,9 @@ import numpy as np
 
 
 def div(x, y):
-    """The quotient of two arrays of the same integer dtype and shape, as XLA defines it."""
+    """The quotient of two int32 arrays of one shape, as XLA defines it."""
     # Your turn: about 2 lines.
     raise NotImplementedError("your turn")
 
 
-# Generated; unedited as long as this fits: add76069
+# Generated; unedited as long as this fits: 5198719c

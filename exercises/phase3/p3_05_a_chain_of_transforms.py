@@ -9,7 +9,8 @@ memory. The chain arrives as a list of
 - `Reshape(shape)`;
 - `Transpose(permutation)`.
 
-What you answer with must be a view: a write to it is a write to the ref. Where NumPy cannot give a view, it is
+What you answer with must be a view: a write to it is a write to the ref. (`a[1, 2]` of a 2-D array is a number, and no
+view; `a[1, 2, ...]` is a view without axes.) Where NumPy cannot give a view, it is
 better to fail than to write to a copy: let the error come.
 
     pytest exercises/phase3/p3_05_a_chain_of_transforms.py
@@ -27,4 +28,4 @@ def transformed(ref, transforms):
     raise NotImplementedError("your turn")
 
 
-# Generated; unedited as long as this fits: 68200a5e
+# Generated; unedited as long as this fits: eabc23c8

@@ -3,7 +3,8 @@
 Put your pieces together: memory is yours. Run the kernel itself on refs that are NumPy arrays, and sort.
 
 Nothing is discharged any more: `call.jaxpr` takes a ref for each input, each output and each scratch, in this
-order, and writes them in place. Scratch is made once and stays; blocks are new for each program.
+order, and writes them in place. Scratch is made once and stays; blocks are new for each program, and
+`self.block_start(operand)` says where each begins.
 
 Loops and conditionals are still JAX's: the fall-back, which is here already, has their refs' contents carried in and
 written back.
@@ -90,4 +91,4 @@ def run(call, *arrays):
 pallas_call = frontend.pallas_call_on(frontend.Engine("my phase 3", run))
 
 
-# Generated; unedited as long as this fits: 39054916
+# Generated; unedited as long as this fits: 3d1e1f0f

@@ -62,6 +62,12 @@ mistakes = (
         "values = [answer]",
         "several results",
     ),
+    (
+        "counts the variables",
+        "if eqn.multiple_results else",
+        "if len(eqn.outvars) > 1 else",
+        "not the number of variables",
+    ),
     ("unpacks a single array", "answer if eqn.multiple_results else [answer]", "answer", "not in a list"),
 )
 
@@ -89,6 +95,12 @@ def check(learner):
         [value, value + 1],
         f"Tried write(env, eqn, [{value}, {value + 1}]), for an equation with two variables",
         "An answer with several results is a list with one value for each variable.",
+    )
+    listed = frontend.Equation(None, (), jaxpr.invars[:1], {}, True, None)
+    env = _written(learner, listed, [value])
+    tried = f"Tried write(env, eqn, [{value}]), for an equation with one variable whose multiple_results is true"
+    same(
+        env[var], value, tried, "Whether the answer is a list, eqn.multiple_results says, not the number of variables."
     )
 
 

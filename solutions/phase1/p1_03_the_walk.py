@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from exercises.machinery.checking import described, jaxpr_of, same, trying
+from exercises.machinery.checking import described, jaxpr_of, require, same, show, trying
 
 title = "The walk"
 minutes = 15
@@ -62,14 +62,15 @@ mistakes = (
         "return [env[atom] for atom in jaxpr.outvars]",
         "KeyError",
     ),
+    ("forgets the equation", "run(eqn, *[", "run(*[", "in the place of the equation"),
     ("passes atoms", "*[read(env, atom) for atom in eqn.invars]", "*eqn.invars", "Your code raised"),
 )
 
 
 def check(learner):
     random = np.random.default_rng()
-    x, y = random.standard_normal((2, 4)).astype(np.float32)
-    captured = jnp.asarray(random.standard_normal(4), jnp.float32)
+    x, y = random.standard_normal((2, 4)).round(2).astype(np.float32)
+    captured = jnp.asarray(random.standard_normal(4).round(2), jnp.float32)
 
     def straight(x, y):
         return (x * y + captured) / 2.0
@@ -83,8 +84,15 @@ def check(learner):
 
     for program in (straight, several, hardly_anything):
         jaxpr = jaxpr_of(program, x, y)
-        tried = described(f"eval_jaxpr on the jaxpr of {program.__name__}", {"x": x, "y": y})
+        given = {"jaxpr": jaxpr, "consts": list(jaxpr.consts), "args": (x, y)}
+        tried = described("eval_jaxpr(jaxpr, consts, args, run)", given)
+
+        def run(eqn, *values, tried=tried):
+            say = f"{tried}\nrun(eqn, *values) was called with {show(eqn)} in the place of the equation."
+            require(isinstance(eqn, frontend.Equation), say)
+            return frontend.run_equation(eqn, *values)
+
         with trying(tried):
-            got = learner.eval_jaxpr(jaxpr, jaxpr.consts, (x, y), frontend.run_equation)
+            got = learner.eval_jaxpr(jaxpr, jaxpr.consts, (x, y), run)
         want = jax.tree_util.tree_leaves(program(jnp.asarray(x), jnp.asarray(y)))
         same(got, [np.asarray(w, np.float32) for w in want], tried, "Every output is read: variable or literal.")

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from exercises.machinery.checking import described, jaxpr_of, require, same, trying
+from exercises.machinery.checking import described, jaxpr_of, require, same, show, trying
 
 title = "Dispatch"
 minutes = 10
@@ -56,13 +56,13 @@ mistakes = (
 
 
 def check(learner):
-    x = np.random.default_rng().standard_normal((2, 3)).astype(np.float32)
+    x = np.random.default_rng().standard_normal((2, 3)).round(2).astype(np.float32)
     reshape, sine, loop = jaxpr_of(
         lambda x: (jnp.reshape(x, (3, 2)), jnp.sin(x), jax.lax.fori_loop(0, 2, lambda i, x: x * 2, x)), x
     ).eqns
 
-    def structure(interp, eqn, *args):
-        return ["structure", interp, eqn, *args]
+    def structure(*args):
+        return ["rule", *args]
 
     def plain_reshape(x, *, new_sizes, dimensions=None):
         return x.reshape(new_sizes)
@@ -70,23 +70,35 @@ def check(learner):
     structure.is_structure = True
     interp = SimpleNamespace(
         rules={reshape.primitive: plain_reshape, loop.primitive: structure},
-        fall_back=lambda *args: ["fell back", *args],
+        fall_back=lambda *args: ["interp.fall_back", *args],
     )
-    got = _tried(learner, interp, reshape, x)
-    same(got, x.reshape(3, 2), described("a plain rule with parameters: reshape[new_sizes=(3, 2)]", {"x": x}))
-    got = _tried(learner, interp, loop, 0, x)
-    require(
-        type(got) is list and got[:3] == ["structure", interp, loop] and got[4] is x,
-        f"Tried an equation whose rule is structure: it is called as rule(interp, eqn, *args); got {got}",
-    )
-    got = _tried(learner, interp, sine, x)
-    require(
-        type(got) is list and got[0] == "fell back" and got[1] is sine and got[2] is x,
-        f"Tried an equation that has no rule: fall_back(eqn, *args) does it; got {got}",
-    )
+    got, tried = _tried(learner, interp, reshape, x)
+    require(not _is_call(got), f"{tried}\nThis equation has a rule of its own, and was handed to: {_shown(got)}")
+    same(got, x.reshape(3, 2), tried, "A plain rule is called as rule(*args, **eqn.params).")
+    got, tried = _tried(learner, interp, loop, 0, x)
+    say = "A structure rule is called as rule(interp, eqn, *args)."
+    require(_is_call(got, "rule", interp, loop, 0, x), f"{tried}\n{say} Here it was: {_shown(got)}")
+    got, tried = _tried(learner, interp, sine, x)
+    say = "There is no rule: interp.fall_back(eqn, *args) does it."
+    require(_is_call(got, "interp.fall_back", sine, x), f"{tried}\n{say} Here it was: {_shown(got)}")
 
 
 def _tried(learner, interp, eqn, *args):
-    kind = "no rule" if eqn.primitive not in interp.rules else interp.rules[eqn.primitive].__name__
-    with trying(f"Tried eval_equation(interp, eqn, *args) for {eqn.name}; in the table: {kind}"):
-        return learner.eval_equation(interp, eqn, *args)
+    rule = interp.rules.get(eqn.primitive)
+    kind = "no rule" if rule is None else "a structure rule" if hasattr(rule, "is_structure") else "a plain rule"
+    tried = described(f"eval_equation(interp, eqn, *args); the table has {kind} for it", {"eqn": eqn, "args": args})
+    with trying(tried):
+        return learner.eval_equation(interp, eqn, *args), tried
+
+
+def _is_call(got, *wanted):
+    """Whether it is what the stand-ins for `rule` and `interp.fall_back` answer: a name, and what they were given."""
+    calls = type(got) is list and bool(got) and got[0] in ("rule", "interp.fall_back")
+    return calls and (not wanted or (len(got) == len(wanted) and all(g is w for g, w in zip(got[1:], wanted[1:]))))
+
+
+def _shown(got):
+    if not _is_call(got):
+        return show(got)
+    names = ("interp" if isinstance(value, SimpleNamespace) else show(value) for value in got[1:])
+    return f"{got[0]}({', '.join(names)})"

@@ -32,7 +32,7 @@ def stages(function, *args):
 
 import jax.numpy as jnp
 
-from exercises.machinery.checking import described, require, same, trying
+from exercises.machinery.checking import Wrong, described, require, same, trying
 from pallas_np import kernels, phase1
 
 title = "Where the time goes"
@@ -58,7 +58,7 @@ mistakes = (
         "end - times[0] for name, end in zip(names, times[1:])",
         "its own time",
     ),
-    ("calls the function itself", "compiled(*args)", "function(*args)", "Your code raised"),
+    ("calls the function itself", "compiled(*args)", "function(*args)", "called function itself"),
 )
 
 
@@ -85,6 +85,9 @@ class _Clock:
 
 
 class _Function(_Clock):
+    def __call__(self, *args):
+        raise Wrong("Tried stages(function, x): it called function itself, which goes through all four stages again.")
+
     def compile(self):
         self._pass()
         return self.run
@@ -102,7 +105,7 @@ def check(learner):
             learner.time = time
         want = dict(zip(("trace", "lower", "compile", "run"), seconds))
         same(got, want, tried, "Each stage has its own time, and the run ends with jax.block_until_ready.")
-        require(list(got) == list(want), "The keys come in the order of the stages.")
+        require(list(got) == list(want), f"{tried}\nThe keys come in the order of the stages, not as {list(got)}.")
     return _measured(learner)
 
 

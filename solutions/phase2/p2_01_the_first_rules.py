@@ -37,7 +37,7 @@ def table():
 
 import jax.numpy as jnp
 
-from exercises.machinery.checking import expect, expect_program, require
+from exercises.machinery.checking import expect, expect_program, require, show
 
 title = "The first rules"
 minutes = 10
@@ -60,13 +60,15 @@ mistakes = (
     ("where's order", "np.choose(which, cases)", "np.where(which, cases[0], cases[1])", "first case where"),
     ("only booleans", "np.choose(which, cases)", "np.where(which, cases[1], cases[0])", "more than two cases"),
     ("a rule is missing", "        lax.neg_p: np.negative,\n", "", "neg"),
+    ("less or equal", "np.less,", "np.less_equal,", "neither is less"),
+    ("asks JAX", "np.choose(which, cases)", "lax.select_n(which, *cases)", "compute with NumPy"),
     ("greater for less", "np.less", "np.greater", "lt"),
 )
 
 
 def check(learner):
     random = np.random.default_rng()
-    a, b, c = random.standard_normal((3, 2, 4)).astype(np.float32)
+    a, b, c = random.standard_normal((3, 2, 4)).round(2).astype(np.float32)
     which = np.array([[True, False, True, True], [False, False, True, False]])
     say = "select_n takes the first case where `which` is false, the second where it is true."
     expect(learner.select_n, which, a, b, want=lax.select_n(which, a, b), say=say)
@@ -75,10 +77,13 @@ def check(learner):
     expect(learner.select_n, which, a, b, c, want=lax.select_n(which, a, b, c), say="There may be more than two cases.")
 
     rules = learner.table()
+    require(isinstance(rules, dict), f"Tried table()\ngot {show(rules)}, wanted a dictionary: is a `return` missing?")
     for primitive in (lax.add_p, lax.sub_p, lax.mul_p, lax.neg_p, lax.lt_p, lax.select_n_p):
         require(primitive in rules, f"Tried table(): it has no rule for {primitive.name}")
 
     def program(a, b):
         return jnp.where(a < b, a + b, -a * b) - a
 
-    expect_program(rules, program, jnp.asarray(a), jnp.asarray(b))
+    b[0, 0] = a[0, 0]
+    say = "Where both are equal, neither is less than the other."
+    expect_program(rules, program, jnp.asarray(a), jnp.asarray(b), say=say)

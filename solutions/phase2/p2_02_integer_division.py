@@ -1,4 +1,4 @@
-"""Write `div` for integers: XLA's quotient, also where NumPy's is another one.
+"""Write `div` for int32: XLA's quotient, also where NumPy's is another one.
 
 XLA leaves no integer quotient undefined, and NumPy does not agree with it:
 
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def div(x, y):
-    """The quotient of two arrays of the same integer dtype and shape, as XLA defines it."""
+    """The quotient of two int32 arrays of one shape, as XLA defines it."""
     # --- solution
     quotient = np.trunc(np.divide(x.astype(np.float64), y)).astype(x.dtype)
     return np.where(y == 0, x.dtype.type(-1), quotient)

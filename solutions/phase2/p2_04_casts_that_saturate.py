@@ -51,6 +51,7 @@ mistakes = (
     ("plain astype", "if x.dtype.kind ==", "if False and x.dtype.kind ==", "out of range"),
     ("clips in float32", "x.astype(np.float64)", "x", "out of range"),
     ("forgets NaN", "np.nan_to_num(x.astype(np.float64), nan=0.0)", "x.astype(np.float64)", "NaN becomes 0"),
+    ("rounds down", "limits.min, limits.max)", "limits.min, limits.max)\n        x = np.floor(x)", "not down"),
     ("rounds", "limits.min, limits.max)", "limits.min, limits.max).round()", "cut off"),
     ("integers saturate too", 'x.dtype.kind == "f" and ', "", "Integers wrap"),
 )
@@ -60,8 +61,9 @@ def check(learner):
     random = np.random.default_rng()
     for name in ("int32", "int8", "uint8", "uint32"):
         dtype = np.dtype(name)
-        x = random.uniform(0, 100, 8).astype(np.float32)
+        x = random.uniform(0, 100, 8).round(1).astype(np.float32)
         _expect(learner, x, dtype, "A float is cut off towards zero, not rounded.")
+        _expect(learner, -x, dtype, "A float is cut off towards zero, not down: -1.5 becomes -1.")
         x = np.array([3e9, -3e9, 1e20, 300.0, np.inf, -np.inf], np.float32)
         _expect(learner, x, dtype, "What is out of range becomes the nearest integer that fits. (Is it a float32?)")
         _expect(learner, np.array([np.nan, 1.0], np.float32), dtype, "NaN becomes 0.")

@@ -1,8 +1,8 @@
 """Write `shift_right_logical`: a shift that fills with zeros, also for negative numbers.
 
 NumPy's `>>` of a signed integer fills with copies of the sign: that is XLA's `shift_right_arithmetic`. The logical
-shift takes the same bits as an unsigned number: `-1` shifted by 28 is 15. A shift by the width or more leaves
-nothing: 0.
+shift takes the same bits as an unsigned number: `-1` shifted by 28 is 15. A shift by the width or more, or
+by a negative amount, leaves nothing: 0.
 """
 
 import numpy as np
@@ -41,6 +41,12 @@ mistakes = (
         "fills with zeros",
     ),
     ("wrong dtype", ".view(x.dtype)", "", "dtype: got uint32, wanted int32"),
+    (
+        "cuts the amount off",
+        "np.right_shift(x.view(np.uint32), y.view(np.uint32))",
+        "np.where(y >= 32, np.uint32(0), x.view(np.uint32) >> np.clip(y, 0, 31).view(np.uint32))",
+        "negative amount",
+    ),
     ("wraps the amount", "y.view(np.uint32)", "y.view(np.uint32) & np.uint32(31)", "the width or more"),
 )
 
@@ -54,6 +60,7 @@ def check(learner):
     _expect(learner, x.view(np.uint32), y.view(np.uint32), "Unsigned numbers stay unsigned.")
     far = np.array([[0, 31, 32, 33, 64, 100], [1, 31, 32, 40, 63, 1000]], np.int32)
     _expect(learner, x, far, "A shift by the width or more leaves 0.")
+    _expect(learner, x, -y, "A shift by a negative amount leaves 0.")
 
 
 def _expect(learner, x, y, say):

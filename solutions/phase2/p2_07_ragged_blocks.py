@@ -61,7 +61,7 @@ mistakes = (
 
 
 def check(learner):
-    array = np.random.default_rng().standard_normal((5, 6)).astype(np.float32)
+    array = np.random.default_rng().standard_normal((5, 6)).round(2).astype(np.float32)
     for start, shape in (((0, 0), (2, 3)), ((2, 3), (2, 3)), ((4, 0), (2, 3)), ((4, 4), (4, 4)), ((0, 0), (8, 8))):
         padded = np.full((16, 16), np.nan, np.float32)
         padded[:5, :6] = array

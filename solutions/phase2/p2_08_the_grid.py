@@ -69,7 +69,7 @@ mistakes = (
         "a Python int",
         'np.int32(interp.grid_index[eqn.params["axis"]])',
         'interp.grid_index[eqn.params["axis"]]',
-        "a int; wanted an array",
+        "an int; wanted an array",
     ),
     ("always the first axis", 'np.int32(interp.grid[eqn.params["axis"]])', "np.int32(interp.grid[0])", "num_programs"),
 )
@@ -78,7 +78,8 @@ mistakes = (
 def check(learner):
     for grid in ((3,), (2, 3), (2, 1, 2), ()):
         want = [tuple(int(i) for i in index) for index in np.ndindex(*grid)]
-        got = list(learner.programs(grid))
+        with trying(f"Tried programs({grid})"):
+            got = list(learner.programs(grid))
         say = f"Tried programs({grid}): got {got}, wanted {want}.\nThe last axis goes fastest."
         require(got == want, say)
 

@@ -2,7 +2,8 @@
 
 An index map is a little program of its own, from grid indices to block indices, and arrives as a jaxpr:
 `operand.index_map`. It takes the grid index, one int32 for each axis of the grid (`interp.grid_index`), and answers
-with one number for each axis of the array.
+with one number for each axis of the array. `interp.eval_jaxpr(jaxpr, consts, *args)` evaluates a jaxpr and answers with
+a list; a jaxpr's own constants are in `jaxpr.consts`.
 
 What the number counts depends on the axis. `operand.block` has for each axis of the array a `kind` and a `size`:
 where the kind is `"blocked"` it counts blocks of `size` elements, where it is `"squeezed"` it counts elements.
@@ -76,7 +77,13 @@ def _at_every_program(learner, kernel, spec, shape, table):
         interp.grid_index = index
         answer = spec.index_map(*map(jnp.int32, index))
         want = tuple(int(a) * (size or 1) for a, size in zip(answer, spec.block_shape))
-        tried = described("block_start(interp, operand)", {"grid index": index, "block shape": spec.block_shape})
+        kinds = [(dim.kind, dim.size) for dim in call.inputs[0].block]
+        given = {
+            "interp.grid_index": index,
+            "operand.block (kind, size)": kinds,
+            "the index map's answer": [int(a) for a in answer],
+        }
+        tried = described("block_start(interp, operand)", given)
         with trying(tried):
             got = learner.block_start(interp, call.inputs[0])
         same(got, want, tried, 'Where the kind is "blocked", the map counts blocks; otherwise elements.')

@@ -34,7 +34,7 @@ def behind_a_callback(function, result_shapes):
 
 import jax.numpy as jnp
 
-from exercises.machinery.checking import described, require, same, trying
+from exercises.machinery.checking import described, require, same, show, trying
 
 title = "The callback"
 minutes = 15
@@ -60,12 +60,19 @@ mistakes = (
         "jax.pure_callback(on_numpy, result_shapes, *arrays)",
         "whether its result is used or not",
     ),
+    (
+        "forgets to return",
+        "return lambda *arrays: io_callback(on_numpy, result_shapes, *arrays)",
+        "lambda *arrays: io_callback(on_numpy, result_shapes, *arrays)",
+        "wanted a function",
+    ),
+    ("takes one argument", "def on_numpy(*arrays):", "def on_numpy(arrays):", "takes 1 positional argument"),
     ("hands on JAX's arrays", "function(*map(np.asarray, arrays))", "function(*arrays)", "NumPy arrays"),
 )
 
 
 def check(learner):
-    x = np.random.default_rng().standard_normal((2, 3)).astype(np.float32)
+    x = np.random.default_rng().standard_normal((2, 3)).round(2).astype(np.float32)
     calls = []
 
     def both(a, b):
@@ -73,11 +80,18 @@ def check(learner):
         return [np.asarray(a) + np.asarray(b), np.asarray(a).sum(axis=1)]
 
     shapes = [jax.ShapeDtypeStruct((2, 3), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.float32)]
-    tried = described("jax.jit(behind_a_callback(function, result_shapes))(a, a)", {"a": x})
+    tried = described("jax.jit(behind_a_callback(function, result_shapes))(a, a * 2)", {"a": x})
+    raised = []
+    learner.io_callback = _noting(raised)
     with trying(tried):
-        traced = jax.jit(lambda a: learner.behind_a_callback(both, shapes)(a, a * 2))
-        got = jax.block_until_ready(traced(x))
+        function = learner.behind_a_callback(both, shapes)
+        require(callable(function), f"{tried}\nbehind_a_callback answered with {show(function)}, wanted a function.")
+        got = jax.block_until_ready(jax.jit(lambda a: function(a, a * 2))(x))
+        if raised:
+            raise raised[0]
+    require(got is not None, f"{tried}\ngot None, wanted two arrays: is a `return` missing?")
     same(list(got), [x + x * 2, np.asarray(x.sum(axis=1))], tried, tolerance=1e-6)
+    require(calls, f"{tried}\nfunction was not called.")
     say = f"{tried}\nfunction was called on {[t.__name__ for t in calls[0]]}; it wants NumPy arrays."
     require(all(issubclass(t, np.ndarray) for t in calls[0]), say)
 
@@ -92,3 +106,19 @@ def check(learner):
         len(calls) == 2,
         f"Tried a jitted program that does not use the result, twice. {say}; it ran {len(calls)} times.",
     )
+
+
+def _noting(raised):
+    """`io_callback`, but what the callback raises is noted: out of XLA it would come wrapped in JAX's own lines."""
+
+    def io_callback(callback, result_shapes, *arrays, **options):
+        def noting(*arrays):
+            try:
+                return callback(*arrays)
+            except Exception as error:
+                raised.append(error)
+                return [np.zeros(s.shape, s.dtype) for s in result_shapes]
+
+        return jax.experimental.io_callback(noting, result_shapes, *arrays, **options)
+
+    return io_callback

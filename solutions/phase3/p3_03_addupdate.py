@@ -78,5 +78,5 @@ def check(learner):
         jax.ref.addupdate(out_ref, slice(0, 4), x_ref[0:4])
         jax.ref.addupdate(out_ref, slice(2, 6), x_ref[2:6])
 
-    x = jnp.asarray(random.standard_normal(6), jnp.float32)
+    x = jnp.asarray(random.standard_normal(6).round(2), jnp.float32)
     expect_kernel({addupdate_p: rule}, add_twice, array_like(x), x)

@@ -72,6 +72,7 @@ An error at the kernel's own line is the better surprise.
 mistakes = (
     ("lets NumPy count from the end", "start < 0 or stop > length", "stop > length", "should raise an IndexError"),
     ("lets NumPy cut off", "start < 0 or stop > length", "start < 0", "should raise an IndexError"),
+    ("does not say which axis", "outside axis {axis}, which has", "outside the ref, which has", "which axis it is"),
     ("forgets the stride", "slice(start, stop, part.stride)", "slice(start, stop)", "got"),
     ("stops too late", "(part.size - 1) * part.stride + 1", "part.size * part.stride", "inside the ref"),
     (
@@ -97,8 +98,14 @@ def check(learner):
         say = "This index lies inside the ref; a slice ends one after its last element."
         got = _tried(learner, parts, operands, shape, say)
         _same_elements(got, want, describe_call(learner.numpy_index, (parts, operands, shape), {}))
-    for parts, operands in (((Slice(Operand(0), 3, 1),), (np.int32(4),)), ((Operand(0),), (np.int32(-1),)), ((6,), ())):
-        _raises(learner, parts, operands, (6,))
+    outside = (
+        ((Slice(Operand(0), 3, 1),), (np.int32(4),), (6,)),
+        ((Operand(0),), (np.int32(-1),), (6,)),
+        ((6,), (), (6,)),
+        ((4, 4, 4, 6), (), (6, 6, 6, 6)),
+    )
+    for parts, operands, shape in outside:
+        _raises(learner, parts, operands, shape)
 
     @structure
     def rule(interp, eqn, ref, *indices):
@@ -108,7 +115,7 @@ def check(learner):
     def pick(x_ref, where_ref, out_ref):
         out_ref[...] = x_ref[pl.ds(where_ref[0], 2), pl.ds(1, 3, 2)] * x_ref[where_ref[1], pl.ds(where_ref[0], 3)]
 
-    x = jnp.asarray(np.random.default_rng().standard_normal((5, 6)), jnp.float32)
+    x = jnp.asarray(np.random.default_rng().standard_normal((5, 6)).round(2), jnp.float32)
     expect_kernel({get_p: rule}, pick, array_like(x[:2, :3]), x, jnp.array([2, 4]))
 
 
@@ -131,8 +138,12 @@ def _same_elements(got, want, tried):
 
 def _raises(learner, parts, operands, shape):
     tried = describe_call(learner.numpy_index, (parts, operands, shape), {})
+    axis = len(parts) - 1  # the last is the one that is wrong
     try:
-        got = learner.numpy_index(parts, operands, shape)
-    except IndexError:
+        with trying(tried):
+            got = learner.numpy_index(parts, operands, shape)
+    except IndexError as error:
+        named = str(axis) in str(error)
+        require(named, f"{tried}\nThe message should say which axis it is, here axis {axis}: IndexError: {error}")
         return
     require(False, f"{tried}\ngot {got}; it reaches outside the ref, and should raise an IndexError.")

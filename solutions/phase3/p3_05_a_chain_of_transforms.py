@@ -7,7 +7,8 @@ memory. The chain arrives as a list of
 - `Reshape(shape)`;
 - `Transpose(permutation)`.
 
-What you answer with must be a view: a write to it is a write to the ref. Where NumPy cannot give a view, it is
+What you answer with must be a view: a write to it is a write to the ref. (`a[1, 2]` of a 2-D array is a number, and no
+view; `a[1, 2, ...]` is a view without axes.) Where NumPy cannot give a view, it is
 better to fail than to write to a copy: let the error come.
 """
 
@@ -22,7 +23,7 @@ def transformed(ref, transforms):
     for transform in transforms:
         match transform:
             case Index(indices):
-                ref = ref[indices]
+                ref = ref[(*indices, ...)]
             case Reshape(shape):
                 ref = np.reshape(ref, shape, copy=False)
             case Transpose(permutation):
@@ -56,6 +57,13 @@ making a view of it.
 """
 mistakes = (
     ("reshape copies", ", copy=False)", ")", "is a copy"),
+    ("a number for a view", "ref[(*indices, ...)]", "ref[indices]", "is a copy"),
+    (
+        "reshapes the ref itself",
+        "ref = np.reshape(ref, shape, copy=False)",
+        "ref.shape = shape",
+        "the ref itself has the shape",
+    ),
     ("wrong order", "in transforms:", "in transforms[::-1]:", "Your code raised"),
     (
         "first one only",
@@ -75,6 +83,7 @@ def check(learner):
         [Reshape((6, 4, 4)), Transpose((1, 0, 2))],
         [Transpose((2, 0, 1)), Index((3, slice(None), slice(2, 5)))],
         [Index(rows), Transpose((0, 2, 1))],
+        [Transpose((2, 0, 1)), Index((3, 1, 2))],
     )
     for chain in chains:
         array = np.random.default_rng().integers(0, 1000, (4, 6, 4)).astype(np.int32)
@@ -84,6 +93,7 @@ def check(learner):
             got = learner.transformed(array, chain)
         same(got, np.array(want), tried)
         require((np.may_share_memory(got, array) and got.base is not None) or got is array, f"{tried}\nIt is a copy.")
+        require(array.shape == (4, 6, 4), f"{tried}\nAfter it, the ref itself has the shape {array.shape}.")
     _refuses_to_copy(learner, [Transpose((2, 1, 0)), Reshape((96,))])
 
 
@@ -91,7 +101,7 @@ def _followed(array, chain):
     for transform in chain:
         match transform:
             case Index(indices):
-                array = array[indices]
+                array = array[(*indices, ...)]
             case Reshape(shape):
                 array = array.reshape(shape)
             case Transpose(permutation):

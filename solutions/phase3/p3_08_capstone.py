@@ -1,7 +1,8 @@
 """Put your pieces together: memory is yours. Run the kernel itself on refs that are NumPy arrays, and sort.
 
 Nothing is discharged any more: `call.jaxpr` takes a ref for each input, each output and each scratch, in this
-order, and writes them in place. Scratch is made once and stays; blocks are new for each program.
+order, and writes them in place. Scratch is made once and stays; blocks are new for each program, and
+`self.block_start(operand)` says where each begins.
 
 Loops and conditionals are still JAX's: the fall-back, which is here already, has their refs' contents carried in and
 written back.

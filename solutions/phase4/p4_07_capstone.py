@@ -58,7 +58,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from exercises.machinery import capstones
-from exercises.machinery.checking import described, require, same, trying
+from exercises.machinery.checking import described, require, same, show, trying
 
 title = "Capstone: loops in Python"
 minutes = 10
@@ -78,6 +78,13 @@ distant partners among them, each compiled once for its shapes.
 There is nothing else to it: no state is carried, because the refs are the same arrays inside and outside.
 """
 mistakes = (
+    (
+        "writes to phase 3's table",
+        "    return {\n        **phase3.numpy_rules,",
+        "    phase3.numpy_rules[primitives.cond_p] = cond\n    return {\n        **phase3.numpy_rules,",
+        "phase 3's own table",
+    ),
+    ("forgets to return", "    return {\n", "    rules = {\n", "is a `return` missing?"),
     ("no cond", "        primitives.cond_p: cond,\n", "", "cond"),
     ("no calls", "        **dict.fromkeys(calls, call),\n", "", "no rule"),
     ("phase 3 forgotten", "        **phase3.numpy_rules,\n", "", "no rule"),
@@ -85,7 +92,14 @@ mistakes = (
 
 
 def check(learner):
+    before = dict(phase3.numpy_rules)
     rules = learner.table()
+    changed = phase3.numpy_rules != before
+    phase3.numpy_rules.update(before)
+    for primitive in set(phase3.numpy_rules) - set(before):
+        del phase3.numpy_rules[primitive]
+    require(not changed, "Tried table(): it changed phase 3's own table. Make a new dictionary.")
+    require(isinstance(rules, dict), f"Tried table()\ngot {show(rules)}, wanted a dictionary: is a `return` missing?")
     for name in (
         "jit_p",
         "closed_call_p",

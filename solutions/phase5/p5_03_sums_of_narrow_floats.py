@@ -49,6 +49,7 @@ mistakes = (
     ("adds in bfloat16", "dtype=wide", "dtype=x.dtype", "256"),
     ("NumPy's choice", ", dtype=wide).astype(x.dtype)", ")", "got"),
     ("stays wide", ".astype(x.dtype)", "", "dtype: got float32"),
+    ("float32 for all", "dtype=wide", "dtype=np.float32", "Integers"),
     ("all axes", "axis=axes", "axis=None", "shape: got"),
 )
 
@@ -58,9 +59,13 @@ def check(learner):
     ones = np.ones((2, 4096), ml_dtypes.bfloat16)
     _sums(learner, ones, (1,), "Added in bfloat16, a sum of ones stops at 256: add in float32.")
     _sums(learner, np.full((4096,), 1.0, np.float16) * np.float16(3), (0,), "float16 is narrow, too.")
-    _sums(learner, random.standard_normal((3, 4, 5)).astype(np.float32), (0, 2), "Float32 is summed in float32.")
+    _sums(
+        learner, random.standard_normal((3, 4, 5)).round(2).astype(np.float32), (0, 2), "Float32 is summed in float32."
+    )
     _sums(learner, random.integers(-99, 99, (3, 4)).astype(np.int32), (0,), "A sum of int32 is an int32.")
-    _sums(learner, np.full((300,), 100, np.int16), (0,), "Integers wrap in their own dtype.")
+    _sums(learner, np.full((400,), 100, np.int16), (0,), "Integers wrap in their own dtype.")
+    large = random.integers(2**24, 2**25, (3, 4)).astype(np.int32)
+    _sums(learner, large, (0,), "Integers are added as integers: float32 has 24 bits for their digits, int32 has 31.")
 
 
 def _sums(learner, x, axes, say):
