@@ -1,6 +1,6 @@
-// What Material leaves undone for those who use a keyboard or a screen reader: code and tables that are wider than
-// their box can be reached and scrolled, also before they have come into view, and the buttons on each block of code
-// have a name of their own.
+// What Material leaves undone for those who use a keyboard, a screen reader or paper: code and tables that are wider
+// than their box can be reached and scrolled, also before they have come into view, the buttons on each block of code
+// have a name of their own, and what is folded away is printed.
 
 const reachable = () =>
   document.querySelectorAll("pre > code, .md-typeset__scrollwrap").forEach((box) => {
@@ -17,3 +17,10 @@ new MutationObserver(() =>
 addEventListener("load", reachable);
 addEventListener("resize", reachable);
 document.addEventListener("toggle", reachable, true);
+
+let unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded = [...document.querySelectorAll("article details:not([open])")];
+  unfolded.forEach((details) => (details.open = true));
+});
+addEventListener("afterprint", () => unfolded.forEach((details) => (details.open = false)));

@@ -104,3 +104,19 @@ def test_code_can_be_copied(browser, served_site):
         browser.get(f"{served_site}/{page.name}")
         blocks = len(page.soup.select("article .highlight pre > code"))
         wait_for(browser, lambda b, n=blocks: len(b.find_elements(By.CSS_SELECTOR, "[data-clipboard-target]")) >= n)
+
+
+def test_what_is_folded_is_printed(browser, served_site):
+    set_view(browser, 1280, "light")
+    browser.get(f"{served_site}/phases/phase1.html")
+    wait_for(browser, lambda b: b.execute_script("return document.readyState") == "complete")
+
+    def folded() -> int:
+        return browser.execute_script("return document.querySelectorAll('article details:not([open])').length")
+
+    before = folded()
+    assert before > 2
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert folded() == 0
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert folded() == before
