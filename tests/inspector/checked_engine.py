@@ -20,6 +20,8 @@ PART = "it leaves a part of its output unwritten"
 PADDING = "it keeps a block's padding, to show what it holds"
 EMPTY = "it keeps what a ref holds before it is written"
 INFINITE = "it computes an infinity"
+LEFT = "it leaves a semaphore signalled, to show what it holds"
+IN_FLIGHT = "it touches what a DMA may still write, to show when that arrives"
 
 FAULTY = {
     "phase5/test_accelerators.py::test_reciprocal": INFINITE,
@@ -41,6 +43,14 @@ FAULTY = {
     "phase5/test_memory.py::test_masked_lanes_without_other_are_uninitialised": EMPTY,
     "phase5/test_memory.py::test_programs_count_together_with_an_atomic": EMPTY,
     "phase5/test_memory.py::test_empty_refs_are_uninitialised_and_may_be_freed": EMPTY,
+    "phase5/test_semaphores.py::test_arrays_of_semaphores_and_dynamic_counts": LEFT,
+    "phase5/test_semaphores.py::test_scoped_semaphores_start_at_zero": LEFT,
+    "phase5/test_semaphores.py::test_semaphores_persist_from_one_program_to_the_next": LEFT,
+    "phase5/test_semaphores.py::test_waits_on_one_semaphore_are_by_bytes_and_in_order": IN_FLIGHT,
+    "phase5/test_semaphores.py::test_a_dma_signals_a_regular_semaphore_once": IN_FLIGHT,
+    "phase5/test_semaphores.py::test_a_scoped_semaphore_forgets_the_copies_of_another": "its DMA is never waited for",
+    "phase5/test_semaphores.py::test_scoped_semaphores_of_different_cores_correspond": LEFT,
+    "phase5/test_semaphores.py::test_a_core_may_poll_a_semaphore": LEFT,
     "phase5/test_semaphores.py::test_an_async_copy_arrives_at_its_wait": PART,
     "phase5/test_semaphores.py::test_no_warning_reaches_the_user_from_a_core": INFINITE,
     "phase5/test_semaphores.py::test_a_dma_reaches_into_the_padding_of_a_tile": PADDING,
