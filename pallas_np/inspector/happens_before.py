@@ -32,11 +32,13 @@ class Task:
     Attributes:
       runner: for a DMA, the task that started it; else itself.
       known: how far it, and every task that it has heard of, has come.
+      ended: of a DMA that has been waited for, when that was, on the clock of the task that started it.
     """
 
     def __init__(self, runner: Task | None = None, known: Clock | None = None):
         self.runner = runner or self
         self.known: Clock = {**(known or {}), self: 1}
+        self.ended: int | None = None
 
     @property
     def is_dma(self) -> bool:
@@ -48,6 +50,10 @@ class Task:
         known = dict(self.known)
         self.known[self] += 1
         return known
+
+    def end(self) -> None:
+        """The task that started this DMA has waited for it, so that who hears of that knows that it is done."""
+        self.ended = self.runner.known[self.runner]
 
     def acquire(self, known: Clock) -> None:
         """Hears of a moment of another task."""
@@ -82,6 +88,8 @@ class Event:
 
     def is_before(self, task: Task) -> bool:
         """Whether it has happened before what the task does now."""
+        if self.task.ended is not None:
+            return self.task.ended <= task.known.get(self.task.runner, 0)
         return self.time <= task.known.get(self.task, 0)
 
 

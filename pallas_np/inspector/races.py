@@ -328,7 +328,7 @@ class _Launch:
             copy = copies.popleft()
             self._refuse_other_core(task, copy.start, "DMA")
             for part in copy.parts:
-                task.acquire(part.known)
+                part.end()
         if eqn.primitive is not p.dma_wait_p:
             self._take_signals(task, self._signals[address], eqn, args)
 
@@ -401,7 +401,7 @@ class _Launch:
         what = f"{_element(later.ref, index)} is {_DONE[later.kind]}"
         what += " by the DMA that starts here" if later.task.is_dma else " here"
         starter, where = self._who(earlier), _line(earlier)
-        if earlier.task.is_dma and not earlier.is_before(earlier.task.runner):
+        if earlier.task.is_dma and earlier.task.ended is None:
             does = "read" if earlier.kind == "read" else "write"
             problem = f"{what}, but the DMA that {starter} started at {where} may still {does} it"
             return RaceError(problem, ref=later.ref, advice="wait for the DMA first, or give it memory of its own")

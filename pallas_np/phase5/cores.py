@@ -116,7 +116,8 @@ def run_together(cores: Sequence[Core]) -> None:
             able = [core for core in running if core.can_run()]
             if not able:
                 waits = (f"core {core.index}: {core.wait.text()}" for core in running if core.wait is not None)
-                raise SynchronizationError(f"deadlock, since each core waits for another: {'; '.join(waits)}")
+                why = "each core waits for another" if len(running) > 1 else "no other core is left to signal"
+                raise SynchronizationError(f"deadlock, since {why}: {'; '.join(waits)}")
             for core in able:
                 core.resume()
                 if core.error is not None:

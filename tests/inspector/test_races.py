@@ -702,6 +702,19 @@ def test_a_deadlock_says_who_waits_for_what() -> None:
     )
 
 
+def test_a_core_left_alone_says_what_it_waits_for() -> None:
+    def body(out_ref: Any, ready: Any) -> None:
+        core = lax.axis_index("core")
+        out_ref[core] = core
+
+        @pl.when(core == 1)
+        def _() -> None:
+            pl.semaphore_wait(ready, 1)
+
+    message = ("no other core is left to signal: core (1,): ", "waits for ready to reach 1, but it is at 0")
+    fault(SynchronizationError, lambda: on_cores(body, sds(2), REGULAR), *message)
+
+
 # How it is asked for.
 
 
