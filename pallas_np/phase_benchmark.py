@@ -37,6 +37,7 @@ class Measurement:
       numpy_equations: equations of the kernel, nested ones included, that NumPy runs.
       jax_equations: those that JAX runs.
       stages: phase 1's cold time by stage: trace, lower, compile, run.
+      compiling: the part of `cold` that XLA took to compile whatever the phase handed to JAX.
     """
 
     phase: int
@@ -47,6 +48,7 @@ class Measurement:
     numpy_equations: int
     jax_equations: int
     stages: dict[str, float]
+    compiling: float = 0.0
 
     @property
     def title(self) -> str:
@@ -57,6 +59,11 @@ class Measurement:
     def own(self) -> float:
         """The part of `cold` that is not tracing."""
         return self.cold - self.trace
+
+    @property
+    def rest(self) -> float:
+        """The part of `cold` that is neither tracing nor compiling."""
+        return self.own - self.compiling
 
 
 def measure(phase: int, rows: int, length: int) -> Measurement:
@@ -84,13 +91,17 @@ def measure(phase: int, rows: int, length: int) -> Measurement:
         return traced.call
 
     stages: dict[str, float] = {}
+    compiles: list[float] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: compiles.append(seconds) if "backend_compile" in event else None
+    )
     start = time.perf_counter()
     sort = sorter(module.pallas_call)
     if phase == 1:
         result = jax.block_until_ready(_run_in_stages(sort, stages, ascending, keys))
     else:
         result = jax.block_until_ready(sort(ascending, keys))
-    cold = time.perf_counter() - start
+    cold, compiling = time.perf_counter() - start, sum(compiles)
     trace = stages["trace"] if phase == 1 else sort.traced(ascending, keys).seconds
 
     jax.block_until_ready(sort(ascending, keys))  # phase 1's ahead-of-time stages leave the callable itself cold
@@ -98,7 +109,7 @@ def measure(phase: int, rows: int, length: int) -> Measurement:
     rules = phase5.numpy_rules if phase == COMPILER else module.numpy_rules
     by_numpy, by_jax = count_equations(call_description().jaxpr, rules)
     correct = bool(np.array_equal(np.asarray(result), np.sort(np.asarray(keys), axis=1)))
-    return Measurement(phase, cold, trace, warm, correct, by_numpy, by_jax, stages)
+    return Measurement(phase, cold, trace, warm, correct, by_numpy, by_jax, stages, compiling)
 
 
 def _run_in_stages(function: Any, stages: dict[str, float], *args: Any) -> Any:
@@ -205,6 +216,7 @@ def _median(runs: Sequence[Measurement]) -> Measurement:
         first.numpy_equations,
         first.jax_equations,
         {stage: middle(r.stages[stage] for r in runs) for stage in first.stages},
+        middle(r.compiling for r in runs),
     )
 
 
@@ -230,13 +242,15 @@ def table(report: Mapping[str, Any]) -> str:
     """The report as a Markdown table, with phase 1's stages and the versions below it."""
     baseline = phases_of(report)[0]
     lines = [
-        "| phase | equations by NumPy | by JAX | tracing | all else | cold | cold, against phase 1 | warm | sorted |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+        "| phase | equations by NumPy | by JAX | tracing | compiling | all else | cold | cold, against phase 1 | warm "
+        "| sorted |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for m in phases_of(report):
         title = m.title.split()[-1]
         lines.append(
-            f"| {title} | {m.numpy_equations} | {m.jax_equations} | {_ms(m.trace)} | {_ms(m.own)} | {_ms(m.cold)} "
+            f"| {title} | {m.numpy_equations} | {m.jax_equations} | {_ms(m.trace)} | {_ms(m.compiling)} "
+            f"| {_ms(m.rest)} | {_ms(m.cold)} "
             f"| {baseline.cold / m.cold:.1f} times as fast | {_ms(m.warm)} | {'yes' if m.correct else 'NO'} |"
         )
     stages = ", ".join(f"{stage} {_ms(seconds)}" for stage, seconds in baseline.stages.items())

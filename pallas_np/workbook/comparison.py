@@ -41,14 +41,15 @@ def cost(measurements: Sequence[Measurement]) -> Markdown:
             str(m.numpy_equations),
             str(m.jax_equations),
             milliseconds(m.trace),
-            milliseconds(m.own),
+            milliseconds(m.compiling),
+            milliseconds(m.rest),
             milliseconds(m.cold),
             milliseconds(m.warm),
         ]
         for m in measurements
     ]
-    header = ["phase", "equations by NumPy", "by JAX", "tracing", "all else", "cold", "warm"]
-    lines = [table(header, rows, numbers=6), ""]
+    header = ["phase", "equations by NumPy", "by JAX", "tracing", "compiling", "all else", "cold", "warm"]
+    lines = [table(header, rows, numbers=7), ""]
     for m in measurements[1:]:
         lines.append(f"- Cold, {_faster(baseline.title, baseline.cold, m.title, m.cold)}.")
         lines.append(f"- Warm, {_faster(baseline.title, baseline.warm, m.title, m.warm)}.")

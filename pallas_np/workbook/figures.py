@@ -333,23 +333,25 @@ def _said_lit(row: Row) -> str:
 
 
 def cost_bars(measurements: Sequence[Measurement], caption: str = "") -> Html:
-    """The cold time of each phase as a bar, the tracing that all phases share in another colour."""
+    """The cold time of each phase as a bar: the tracing that all phases share, XLA's compiling, and the rest."""
     left, top, bar, gap, room = 62, 26, 20, 11, 282
     drawing = Drawing(left + room + 64, top + len(measurements) * (bar + gap))
     longest = max(m.cold for m in measurements)
-    drawing.rect(left, 4, 12, 12, "f3")
-    drawing.text(left + 17, 14, "tracing, in every phase", "small")
-    drawing.rect(left + 168, 4, 12, 12, "f1")
-    drawing.text(left + 185, 14, "everything else", "small")
+    for x, kind, name in ((0, "f3", "tracing"), (78, "f2", "compiling, by XLA"), (212, "f1", "everything else")):
+        drawing.rect(left + x, 4, 12, 12, kind)
+        drawing.text(left + x + 17, 14, name, "small")
     for i, m in enumerate(measurements):
-        y = top + i * (bar + gap)
-        trace, whole = room * m.trace / longest, room * m.cold / longest
+        y, at = top + i * (bar + gap), float(left)
         drawing.text(left - 10, y + 15, m.title.removeprefix("the "), "end")
-        drawing.rect(left, y, trace, bar, "f3")
-        drawing.rect(left + trace, y, max(whole - trace, 0.5), bar, "f1")
-        drawing.text(left + whole + 8, y + 15, milliseconds(m.cold), "")
+        for kind, seconds in (("f3", m.trace), ("f2", m.compiling), ("f1", m.rest)):
+            width = room * max(seconds, 0) / longest
+            drawing.rect(at, y, width, bar, kind)
+            at += width
+        drawing.text(at + 8, y + 15, milliseconds(m.cold), "")
     spoken = "; ".join(
-        f"{m.title}: {milliseconds(m.cold)}, of which tracing {milliseconds(m.trace)}" for m in measurements
+        f"{m.title}: {milliseconds(m.cold)}, of which tracing {milliseconds(m.trace)} "
+        f"and compiling {milliseconds(m.compiling)}"
+        for m in measurements
     )
     caption = caption or "From the call of a kernel that was never run before to its result: less is better."
     return drawing.figure(f"Bars of the time from a fresh kernel's call to its result. {spoken}.", caption)

@@ -95,6 +95,18 @@ def test_search_works_on_plain_files(browser):
     assert "numpy_rules" in results_of_search(browser, "numpy_rules")
 
 
+def test_a_notebook_can_be_downloaded(browser, served_site, tmp_path):
+    from selenium.webdriver.common.by import By
+
+    set_view(browser, 1280, "light")
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    browser.get(f"{served_site}/phases/phase1.html")
+    browser.find_element(By.CSS_SELECTOR, "a[download]").click()
+    wait_for(browser, lambda _: (tmp_path / "phase1.ipynb").is_file())
+    notebook = json.loads((tmp_path / "phase1.ipynb").read_text(encoding="utf-8"))
+    assert notebook["nbformat"] == 4 and notebook["cells"]
+
+
 def test_code_can_be_copied(browser, served_site):
     from selenium.webdriver.common.by import By
 

@@ -1,5 +1,6 @@
 """What the built pages hold: links that resolve, nothing from elsewhere, nothing that is not needed."""
 
+import gzip
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -24,7 +25,8 @@ LOADING = {
     "use": ("href",),
 }
 CSS_REFERENCE = re.compile(r"""url\(\s*['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
-LARGEST_FRAME = 60_000
+LARGEST_FRAME = 60_000  # characters
+LARGEST_PAGE = 50_000  # bytes, compressed as a server sends it
 
 
 def is_external(address: str) -> bool:
@@ -126,6 +128,11 @@ def test_notebook_pages_carry_no_jupyterlab(pages):
         assert not page.soup.select(".jupyter-wrapper, .jp-Notebook, clipboard-copy"), page.name
         frame = len(str(page.soup)) - len(str(page.soup.article))
         assert frame < LARGEST_FRAME, f"{page.name} has {frame} characters round its article"
+
+
+@pytest.mark.parametrize("page", built_pages(), ids=lambda page: page.name)
+def test_pages_are_quick_to_load(page):
+    assert len(gzip.compress(page.path.read_bytes())) < LARGEST_PAGE
 
 
 def test_notebooks_can_be_downloaded(pages):

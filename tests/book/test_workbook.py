@@ -183,14 +183,14 @@ def test_measurements_are_shown_side_by_side():
 
     measured = [
         Measurement(1, 1.0, 0.1, 0.001, True, 0, 10, {"trace": 0.1, "compile": 0.9}),
-        Measurement(2, 0.5, 0.1, 0.002, True, 6, 4, {}),
+        Measurement(2, 0.5, 0.1, 0.002, True, 6, 4, {}, compiling=0.3),
     ]
     shown = str(workbook.cost(measured))
-    assert "| 2 | 6 | 4 | 100 ms | 400 ms | 500 ms | 2 ms |" in shown
+    assert "| 2 | 6 | 4 | 100 ms | 300 ms | 100 ms | 500 ms | 2 ms |" in shown
     assert "Cold, phase 2 is 2 times as fast as phase 1." in shown
     assert "Warm, phase 1 is 2 times as fast as phase 2." in shown
     assert "compile 900 ms" in shown
-    assert "phase 2: 500 ms, of which tracing 100 ms" in str(workbook.cost_bars(measured))
+    assert "phase 2: 500 ms, of which tracing 100 ms and compiling 300 ms" in str(workbook.cost_bars(measured))
 
 
 def test_the_compiler_stands_beside_the_phases():
