@@ -141,8 +141,8 @@ def network_figure(row: Sequence[int], steps: Sequence[Step], caption: str, show
         f"runs of {run}, distance {distance}: {' '.join(map(str, after))}" for run, distance, after in steps[:shown]
     )
     return drawing.figure(
-        f"A bitonic network on {length} wires. The row {' '.join(map(str, row))} goes in. After each step: {words}. "
-        f"{moved} of {shown * length // 2} comparisons change places.",
+        f"A bitonic network on {length} wires. The row {' '.join(map(str, row))} goes in."
+        + (f" After each step: {words}. {moved} of {shown * length // 2} comparisons change places." if shown else ""),
         caption,
     )
 
