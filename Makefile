@@ -103,6 +103,7 @@ bench: $(STAMPS)/dev
 	@$(PY) -m pallas_np bench
 	@$(PY) -m benchmarks
 	@$(PY) -m benchmarks.memory_benchmark
+	@$(PY) -m benchmarks.checks_benchmark
 
 # --- Tests -----------------------------------------------------------------------------------------------------------
 

@@ -83,3 +83,13 @@ def test_what_was_left_out_is_a_dash_in_the_table() -> None:
     assert table.splitlines()[-1] == "| vector add | 2 ms | 1.5 µs |"
     report["kernels"]["add2"] = {**report["kernels"]["add"], "engines": {}}
     assert reports.table(report, "warm").splitlines()[-1] == "| vector add | – | – |"
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_checks_has_a_row_for_each_kernel() -> None:
+    command = [sys.executable, "-m", "benchmarks.checks_benchmark", "--kernels", "copy10", "softmax", "--repeats", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    header, _, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert header.count("|") == 7
+    assert [row.split(" | ")[0] for row in rows] == ["| copy10", "| softmax"]

@@ -269,6 +269,28 @@ def errors() -> str:
     return "\n".join(lines)
 
 
+def options() -> str:
+    """Every option: its values, its flag on the command line, and what it does."""
+    from pallas_np.options import ACCEPTED, Options
+
+    lines = []
+    meanings = attributes(Options)
+    for field in dataclasses.fields(Options):
+        accepted = ACCEPTED.get(field.name)
+        flag = f"--{field.name.replace('_', '-')}" + (" ..." if accepted != (False, True) else "")
+        values = "" if accepted is None else f" Values: {', '.join(map(code, map(repr, accepted)))}."
+        lines += [f"### `{field.name}` {{ #{field.name} }}", ""]
+        lines += [f"Default: `{field.default!r}`.{values} On the command line: `{flag}`.", "", meanings[field.name], ""]
+    return "\n".join(lines)
+
+
+def attributes(thing: Any) -> dict[str, str]:
+    """What a class's docstring says of each attribute, which begins with a capital letter here."""
+    section = re.split(r"^(?:Attributes|Raises):$", inspect.getdoc(thing) or "", flags=re.MULTILINE)[1]
+    found = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
+    return {name: text[0].upper() + re.sub(r"\s+", " ", text[1:]) for name, text in found}
+
+
 def functions(module_name: str) -> str:
     """A module's functions as a table: signature and first sentence."""
     module = importlib.import_module(module_name)
@@ -367,6 +389,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "coverage": coverage,
     "errors": errors,
     "functions": functions,
+    "options": options,
     "primitives": primitives,
     "suite": suite_report.suite,
     "versions": version_list,

@@ -58,11 +58,50 @@ def a_condition_that_does_not_hold() -> None:
         pallas_np.pallas_call(root, LIKE_X)(X)
 
 
+def two_steps_write_one_block() -> None:
+    def double(x_ref, out_ref):
+        out_ref[...] = 2 * x_ref[...]
+
+    options = pallas_np.Options(detect_races=True)
+    read, written = (pl.BlockSpec((2,), lambda i, n=n: (i % n,)) for n in (4, 2))
+    pallas_np.pallas_call(double, LIKE_X, grid=(4,), in_specs=[read], out_specs=written, options=options)(X)
+
+
+def padding_in_a_sum() -> None:
+    def sums(x_ref, out_ref):
+        out_ref[0] = jnp.sum(x_ref[...])
+
+    options = pallas_np.Options(uninitialized="raise")
+    read, written = (pl.BlockSpec((n,), lambda i: (i,)) for n in (3, 1))
+    three = jax.ShapeDtypeStruct((3,), jnp.float32)
+    pallas_np.pallas_call(sums, three, grid=(3,), in_specs=[read], out_specs=written, options=options)(X)
+
+
+def a_row_without_a_length() -> None:
+    def normalise(x_ref, out_ref):
+        squares = x_ref[...] * x_ref[...]
+        out_ref[...] = x_ref[...] / jnp.sqrt(squares)
+
+    options = pallas_np.Options(check_nans=True)
+    pallas_np.pallas_call(normalise, LIKE_X, options=options)(X)
+
+
+def a_hint_that_does_not_hold() -> None:
+    def shift(x_ref, out_ref):
+        start = pl.multiple_of(pl.num_programs(0), 4)
+        out_ref[pl.ds(0, 4)] = x_ref[pl.ds(start, 4)]
+
+    pallas_np.pallas_call(shift, LIKE_X, grid=(2,))(X)
+
+
 MISTAKES: dict[str, list[Callable[[], None]]] = {
     "OutOfBoundsError": [one_past_the_end, elements_for_blocks],
     "UnsupportedError": [no_rule],
     "SynchronizationError": [a_wait_without_a_start],
-    "CheckError": [a_condition_that_does_not_hold],
+    "RaceError": [two_steps_write_one_block],
+    "UninitializedError": [padding_in_a_sum],
+    "NonFiniteError": [a_row_without_a_length],
+    "CheckError": [a_condition_that_does_not_hold, a_hint_that_does_not_hold],
 }
 
 

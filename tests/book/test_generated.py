@@ -56,6 +56,23 @@ def test_every_rule_has_a_row(generated):
     assert not {name for name in names if f"| `{name}` |" not in text}
 
 
+def test_every_option_has_its_values_its_flag_and_a_meaning(generated):
+    import dataclasses
+
+    from pallas_np import __main__ as command_line
+    from pallas_np.options import ACCEPTED, Options
+
+    text = generated.options()
+    meanings = generated.attributes(Options)
+    assert list(meanings) == [field.name for field in dataclasses.fields(Options)]
+    for field in dataclasses.fields(Options):
+        paragraph = text.split(f"### `{field.name}`")[1].split("###")[0]
+        assert meanings[field.name] in paragraph and f"Default: `{field.default!r}`" in paragraph
+        assert all(f"`{value!r}`" in paragraph for value in ACCEPTED.get(field.name, ()))
+    with pytest.raises(SystemExit):
+        command_line.main(["run", *re.findall(r"`(--[\w-]+)`", text), "--help"])
+
+
 def test_the_table_of_coverage_has_every_primitive_and_its_totals(generated):
     from pallas_np.primitive_coverage import all_primitives
 
