@@ -11,6 +11,7 @@ with versions.naming_what_is_missing():
     from pallas_np.frontend import derivatives, expansions, primitives
     from pallas_np.frontend.eager import KernelFunction, running_eagerly, traced_with_kernel
     from pallas_np.frontend.fallback import asks_for_grid, discharge, run_equation, run_stateful_equation, touches_refs
+    from pallas_np.frontend.interpret import Told, run_interpret_true
     from pallas_np.frontend.jaxpr import (
         Atom,
         Equation,
@@ -43,6 +44,7 @@ __all__ = [
     "Operand",
     "PallasCallable",
     "RefView",
+    "Told",
     "TracedCall",
     "Var",
     "as_jaxpr",
@@ -60,6 +62,7 @@ __all__ = [
     "printed",
     "reference_rule",
     "run_equation",
+    "run_interpret_true",
     "run_stateful_equation",
     "running_eagerly",
     "subjaxprs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -98,6 +98,7 @@ class KernelCall:
         nothing of its compiler is, if it uses what only a GPU has.
       parallel_axes: axes of the grid along which programs may run at the same time.  On a TPU they are those that
         `dimension_semantics` declares parallel, and those that `vmap` added; on a GPU, all.
+      jax_params: the parameters of JAX's own equation; empty if there is none.
     """
 
     name: str
@@ -117,6 +118,7 @@ class KernelCall:
     is_mesh: bool = False
     is_gpu: bool = False
     parallel_axes: tuple[int, ...] = ()
+    jax_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def num_dynamic_grid_bounds(self) -> int:
@@ -184,6 +186,7 @@ def _read_call(params: dict[str, Any]) -> KernelCall:
         is_mesh=params["mesh"] is not None,
         is_gpu=is_gpu,
         parallel_axes=_parallel_axes(compiler_params, mapping, is_gpu),
+        jax_params=params,
     )
 
 

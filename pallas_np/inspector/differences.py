@@ -66,8 +66,7 @@ def first_difference(
     Raises:
       ValueError: if there is none up to where one of them was cut.
     """
-    differences = _differences(one, other, Tolerance(rtol, atol), compare)
-    found = next(differences, None)
+    found = next(_differences(one, other, Tolerance(rtol, atol), compare), None)
     cuts = [*one.cuts, *other.cuts]
     first_cut = min((cut.equation for cut in cuts), default=None)
     if found is None and first_cut is not None:

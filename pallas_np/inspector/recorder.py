@@ -100,6 +100,7 @@ class Recorder(Observer):
             inputs=tuple(map(self.values.keep_copy, given)),
         )
         self.launches[at.launch] = launch
+        self.recording.calls[launch] = call
         self.recording.launches.append(launch)
 
     def launch_ends(self, at: Observed, outputs: Sequence[np.ndarray] | None) -> None:
@@ -180,6 +181,7 @@ class Recorder(Observer):
                 operands=tuple(names.get(atom, "_") for atom in eqn.invars),
                 results=tuple(names.get(var, "_") for var in eqn.outvars),
             )
+            self.recording.origins[self.sites[key]] = eqn
         return self.sites[key]
 
     def _line(self, place: SourceLocation) -> Line:

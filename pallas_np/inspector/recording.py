@@ -11,7 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from pallas_np.errors import KernelError, SourceLocation
+from pallas_np.frontend import Equation, KernelCall
+from pallas_np.inspector.against_interpret import first_difference_from_interpret
 from pallas_np.inspector.differences import Difference, first_difference
+from pallas_np.options import MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -322,6 +325,8 @@ class Recording:
       error: the `KernelError`, or other exception, that the recorded function raised; `None` if it raised none.  Of a
         recording that was loaded, its text.
       sources: the user's source: for each file the text of the lines round the kernels, by their number.
+      calls: the kernel call of each launch; empty in a recording that was loaded.
+      origins: the equation of each site; empty in a recording that was loaded.
     """
 
     def __init__(self) -> None:
@@ -330,6 +335,8 @@ class Recording:
         self.error: BaseException | str | None = None
         self.sources: dict[str, dict[int, str]] = {}
         self._result: Any = None
+        self.calls: dict[Launch, KernelCall] = {}
+        self.origins: dict[Site, Equation] = {}
 
     @property
     def result(self) -> Any:
@@ -423,6 +430,33 @@ class Recording:
           ValueError: if there is none up to where one of them was cut, so that the rest is unknown.
         """
         return first_difference(self, other, rtol, atol, compare)
+
+    def first_difference_from_interpret(
+        self, *, rtol: float = 0.0, atol: float = 0.0, max_bytes: int = MAX_BYTES
+    ) -> Difference | None:
+        """Where `interpret=True` first differs from this recording, equation by equation.
+
+        Each launch runs again, on the inputs that it had, as JAX runs it with `interpret=True`; the kernel tells the
+        result of each equation, in loops and branches too.  This finds which equation gives something else on this
+        version of JAX.  Sums and products of matrices may differ in their last bits: give a tolerance.
+
+            >>> print(pallas_np.record(call)(x).first_difference_from_interpret(rtol=1e-5))
+
+        Args:
+          rtol: the tolerance relative to this recording's value, for floats.
+          atol: the absolute tolerance, for floats.
+          max_bytes: how much to keep of JAX's results, in bytes.
+
+        Returns:
+          The first difference, in the order of this recording; `None` if there is none.
+
+        Raises:
+          ValueError: if there is none up to where either was cut; or if the recording was loaded from a file, which has
+            no kernel to run.
+          UnsupportedError: if a kernel runs on a mesh of cores.
+          Exception: what JAX raises where `interpret=True` cannot run the kernel.
+        """
+        return first_difference_from_interpret(self, rtol, atol, max_bytes)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the recording to a file, which `Recording.load` reads; the recorded function's result is left out.
