@@ -24,7 +24,7 @@ help:
 	@echo 'make site        the same, into site/, without serving'
 	@echo 'make notebooks   open the notebooks in JupyterLab'
 	@echo 'make exercises   check your solutions'
-	@echo 'make bench       every benchmark, with the five phases side by side'
+	@echo 'make bench       every benchmark, with the phases and the compiler side by side'
 	@echo 'make test        the tests; test-quick: under a minute; test-all: everything that CI runs'
 	@echo 'make setup       only set up (.venv); make lint, make format, make lock, make clean: for work on the code'
 	@echo 'PYTHON=/path/to/python3.12 sets up with that Python; VENV=dir puts the environment elsewhere.'

@@ -18,7 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -m pallas_np", description="Pallas in NumPy")
     commands = parser.add_subparsers(dest="command", required=True)
-    bench = commands.add_parser("bench", help="run the bitonic sort through the five phases and compare them")
+    bench = commands.add_parser(
+        "bench", help="run the bitonic sort through the five phases and the compiler, and compare them"
+    )
     bench.add_argument("--shape", nargs=2, type=int, default=(64, 128), metavar=("ROWS", "LENGTH"))
     bench.add_argument("--repeats", type=_positive, default=5, help="processes for each phase (default: 5)")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to FILE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from benchmarks import report as reports
 from benchmarks.suite import CASES
-from pallas_np import compiler, phase5
+from pallas_np import compiler, phase5, phase_benchmark
 
 ROOT = Path(__file__).parent.parent
 LARGE = ("copy10000", "copy100000", "matmul1024", "sort1024x128", "sort64x1024", "unrolled_sort", "attention1024")
@@ -93,3 +94,20 @@ def test_the_benchmark_of_the_checks_has_a_row_for_each_kernel() -> None:
     header, _, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
     assert header.count("|") == 7
     assert [row.split(" | ")[0] for row in rows] == ["| copy10", "| softmax"]
+
+
+def test_the_phases_get_faster_and_the_compiler_only_has_to_be_right() -> None:
+    def report(*cold: float, correct: bool = True) -> dict[str, Any]:
+        phases = (*phase_benchmark.PHASES, phase_benchmark.COMPILER)
+        measured = [
+            phase_benchmark.Measurement(phase, seconds, 0.04, 0.001, correct, 1, 0, {})
+            for phase, seconds in zip(phases, cold)
+        ]
+        return {"phases": [asdict(m) for m in measured]}
+
+    assert phase_benchmark.broken_promises(report(1.0, 0.5, 0.2, 0.1, 0.06, 0.07)) == []
+    assert phase_benchmark.broken_promises(report(1.0, 0.5, 0.2, 0.3, 0.06, 0.05)) == [
+        "phase 4 is no faster, cold, than phase 3"
+    ]
+    wrong = phase_benchmark.broken_promises(report(1.0, 0.5, 0.2, 0.1, 0.06, 0.05, correct=False))
+    assert wrong[-1] == "the compiler sorted wrongly"

@@ -374,7 +374,7 @@ def ratio_bars(ratios: Mapping[str, float], caption: str) -> Html:
         drawing.rect(start, y, max(stop - start, 0.5), bar, "f1" if value >= 1 else "f2")
         drawing.text(stop + 6, y + 12, f"{value:.{2 if value < 1 else 3}g}", "small")
     spoken = "; ".join(f"{name}: {value:.2g}" for name, value in ratios.items())
-    return drawing.figure(f"Bars, one for each kernel, of how many times as fast. {spoken}.", caption)
+    return drawing.figure(f"Bars of how many times as fast. {spoken}.", caption)
 
 
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, caption: str) -> Html:
