@@ -525,4 +525,5 @@ class Recording:
             kind = f"{type(self.error).__name__}: " if isinstance(self.error, KernelError) else ""
             lines.append(f"failed: {kind}{text[0] if text else ''}")
         lines += map(str, self.cuts)
-        return "\n  ".join([f"Recording of {len(self.launches)} launches", *lines])
+        number = len(self.launches)
+        return "\n  ".join([f"Recording of {number} launch{'es' * (number != 1)}", *lines])

@@ -170,6 +170,7 @@
         event.preventDefault(); event.stopPropagation();
       },
     }, each.index.length ? each.index.join(",") : "()"));
+    if (!cells.length) { grid.replaceChildren("Too many steps to draw: the slider above goes through them."); return; }
     grid.replaceChildren(make("div", { class: "pnr-grid", role: "group", "aria-label": "Grid",
       style: `grid-template-columns:repeat(${columns},auto)` }, ...cells));
   };
@@ -222,7 +223,7 @@
       const depth = Math.min(equations()[first].depth, 4);
       bars.push(draw("rect", { x: first, y: depth, width: width * 0.85, height: 10 - depth, fill: `var(--pnr-${kind})`, "fill-opacity": 0.55 }));
     }
-    timeline.replaceChildren(...bars, draw("rect", { class: "pnr-cursor", y: 0, height: 10, width: Math.max(1, length / 300), fill: "currentColor", "fill-opacity": 0.75 }));
+    timeline.replaceChildren(...bars, draw("rect", { class: "pnr-cursor", y: 0, height: 10, width: Math.max(width * 0.85, length / 300) }));
   };
   const pointed = (event) => {
     const box = timeline.getBoundingClientRect();
@@ -272,8 +273,8 @@
   const showValues = (equation) => {
     const shown = (names, numbers) => numbers.map((number, i) => typeof number === "string"
       ? make("p", { class: "pnr-facts" }, `${number}, a ref`)
-      : names[i] === "_" ? "" // nobody reads it
-      : tableOf(names[i], data.values[number], words(data.values[number])));
+      : names[i] === "_" ? null // nobody reads it
+      : tableOf(names[i], data.values[number], words(data.values[number]))).filter((each) => each !== null);
     const inputs = shown(site(equation).operands, equation.inputs), outputs = shown(site(equation).results, equation.outputs);
     values.replaceChildren(
       make("div", { class: "pnr-value" }, make("h4", {}, "operands"), ...(inputs.length ? inputs : ["none"])),
@@ -311,8 +312,8 @@
     wide(pane("Run", ...notices, make("div", { class: "pnr-bar" }, ...(data.launches.length > 1 ? [launches] : []), facts),
       stepBar,
       timeline, make("div", { class: "pnr-bar" }, make("span", {}, "equation"), previous, slider, next, query, button("Find", "Find the next", () => search(1)), found), now, key)),
-    pane("Source", source), pane("Equations", list), wide(pane("Refs", when, refs)),
-    wide(pane("This equation", values)), pane("Grid", grid), pane("Blocks", arrays));
+    pane("Grid", grid), pane("Blocks", arrays), pane("Source", source), pane("Equations", list),
+    wide(pane("Refs", when, refs)), wide(pane("This equation", values)));
   view.addEventListener("keydown", (event) => {
     if (event.target.type === "range" || event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), PageUp: () => goTo({ step: state.step - 1, equation: 0 }),

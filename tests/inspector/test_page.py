@@ -201,12 +201,19 @@ def test_loops_failures_and_no_kernels_raise_nothing_in_the_page(browser: Any, t
     def outside(i_ref: Any, out_ref: Any) -> None:
         out_ref[i_ref[0]] = 1
 
+    def copied(x_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = x_ref[...]
+
+    spec = pl.BlockSpec((1,), lambda i: (i,))
+    zeros = jax.ShapeDtypeStruct((300,), jnp.float32)
+    many = pl.pallas_call(copied, zeros, grid=(300,), in_specs=[spec], out_specs=spec)
     failing = pl.pallas_call(outside, jax.ShapeDtypeStruct((3,), jnp.int32))
     recordings = {
         "loop": record(sum_rows_call())(np.ones((3, 4), np.float32)),
         "failed": record(failing)(np.int32([7])),
         "cut": record(matmul_call(), max_bytes=500, max_equations=30)(*matmul_arrays()),
         "none": record(lambda: None)(),
+        "many": record(many)(np.zeros(300, np.float32)),
     }
     browser.get_log("browser")
     for name, found in recordings.items():
@@ -218,6 +225,7 @@ def test_loops_failures_and_no_kernels_raise_nothing_in_the_page(browser: Any, t
                 "new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))"
             )
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == [], name
+    assert "Too many steps to draw" in text_of(browser, "section[aria-label=Grid]")
     browser.get((tmp_path / "failed.html").as_uri())
     browser.execute_script("document.querySelector('input[aria-label=Equation]').focus()")
     assert "OutOfBounds" not in now(browser) and "lies outside a ref" in text_of(browser, ".pnr-notice")
