@@ -164,16 +164,31 @@ def test_overflow_of_a_narrow_dtype_is_made_by_the_cast() -> None:
         run(kernel, sds(2, dtype=jnp.float16), np.float32([1, 1e6]))
 
 
-@pytest.mark.parametrize("mask", [float(np.finfo(np.float32).min), -3e38])
-def test_the_largest_number_stands_for_an_infinity(mask: float) -> None:
-    def kernel(x_ref, out_ref):
-        out_ref[...] = jnp.exp2(jnp.where(x_ref[...] > 0, x_ref[...], mask) * 1.4427)
+@pytest.mark.parametrize("largest", [0.7, 1.0])
+def test_a_large_constant_to_mask_with_stands_for_an_infinity(largest: float) -> None:
+    mask = -largest * float(jnp.finfo(F32).max)
 
-    if mask == -3e38:
-        with pytest.raises(NonFiniteError, match="mul makes -inf"):
-            run(kernel, sds(2), np.float32([1, -1]))
-    else:
-        assert run(kernel, sds(2), np.float32([1, -1]))[1] == 0
+    def weights(scores):
+        return jnp.exp2((scores - jnp.max(scores)) * 1.4427)
+
+    def masked(x_ref, out_ref):
+        out_ref[...] = weights(jnp.where(x_ref[...] > 0, x_ref[...], mask))
+
+    def unmasked(x_ref, out_ref):
+        out_ref[...] = weights(x_ref[...])
+
+    np.testing.assert_array_equal(run(masked, sds(2), np.float32([1, -1])), [1, 0])
+    with pytest.raises(NonFiniteError, match=r"(sub|mul) makes -inf at \(1,\)"):
+        run(unmasked, sds(2), np.float32([1, mask]))
+
+
+def test_a_number_that_doubles_until_it_overflows() -> None:
+    def kernel(x_ref, out_ref):
+        out_ref[...] = jax.lax.fori_loop(0, 20, lambda i, x: x + x, x_ref[...])
+
+    run(kernel, sds(2), np.float32([1e32, 0]))
+    with pytest.raises(NonFiniteError, match=r"add makes inf at \(0,\)"):
+        run(kernel, sds(2), np.float32([1e33, 0]))
 
 
 # Checks that are always on.
