@@ -199,7 +199,7 @@ STRUCTURE = {
 
 
 PHASE_CHAPTERS = (*(f"phases/phase{phase}" for phase in PHASES), "phases/epilogue")
-CHAPTERS = ("kernel", "pallas", "jaxpr", *PHASE_CHAPTERS, "your-kernels")
+CHAPTERS = ("kernel", "pallas", "jaxpr", *PHASE_CHAPTERS, "your-kernels", "when-a-kernel-is-wrong")
 
 
 def chapters() -> str:
