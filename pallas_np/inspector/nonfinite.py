@@ -125,5 +125,8 @@ def _refuse(eqn: Equation, result: Any, made: Any) -> None:
     if not np.any(made):
         return
     first = tuple(map(int, np.argwhere(np.broadcast_to(made, np.shape(result)))[0]))
-    where = f" at {first}, the first of {np.count_nonzero(made)}" if first else ""
-    raise NonFiniteError(f"{eqn.name} makes {np.asarray(result)[first]}{where}, and no operand explains it")
+    value, count = np.asarray(result)[first], np.count_nonzero(made)
+    where = f" at {first}" if first else ""
+    more = f", the first of {count} elements" if count > 1 else ""
+    source = "numbers that are not NaN" if np.isnan(value) else "finite numbers"
+    raise NonFiniteError(f"{eqn.name} makes {value}{where}{more}, out of {source}")
