@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,7 +12,7 @@ from exercises.machinery.running import Result
 
 Write = Callable[..., None]  # write(line, green=True): a line, perhaps in colour
 CELEBRATION = """
-    ▅▂█▁▇▃▆▄  ->  ▁▂▃▄▅▆▇█
+    {before}  ->  {after}
 
 All {count} exercises are solved.  An interpreter for Pallas kernels stands there, and you wrote every part of it:
 the walk over the equations, the rules, the memory, the loops, the grid.  It sorts.  Well done.
@@ -37,7 +39,8 @@ def write_bars(write: Write, checked: Sequence[Exercise], results: Mapping[str, 
         mine = [e for e in checked if e.part is part]
         if mine:
             solved = [results[e.name].verdict == "solved" for e in mine]
-            bar = "".join("█" if s else "░" for s in sorted(solved, reverse=True))
+            full, empty = "█░" if draws_blocks() else "#."
+            bar = "".join(full if s else empty for s in sorted(solved, reverse=True))
             write(f"  {part.title:{width}}  {bar:{longest}} {sum(solved)} of {len(mine)}", green=all(solved))
 
 
@@ -70,7 +73,8 @@ def write_what_is_next(
     elif solutions:
         write(f"All {len(checked)} solutions pass.", green=True)
     elif len(checked) == len(exercises()):
-        for line in CELEBRATION.format(count=len(checked)).strip("\n").splitlines():
+        before, after = ("▅▂█▁▇▃▆▄", "▁▂▃▄▅▆▇█") if draws_blocks() else ("5 2 8 1 7 3 6 4", "1 2 3 4 5 6 7 8")
+        for line in CELEBRATION.format(before=before, after=after, count=len(checked)).strip("\n").splitlines():
             write(line, green=True)
     elif checked:
         write_solved(write, checked)
@@ -106,5 +110,19 @@ def write_task(write: Write, exercise: Exercise, heading: str) -> None:
 
 
 def prose(text: str) -> list[str]:
-    """A paragraph as lines that fit a terminal, with nothing broken that might be typed."""
-    return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
+    """A paragraph as lines that fit the terminal, with nothing broken that might be typed."""
+    return textwrap.wrap(text, max(30, min(100, columns() - 4)), break_long_words=False, break_on_hyphens=False)
+
+
+def columns() -> int:
+    """How wide the terminal is; wide enough for everything if there is none."""
+    return shutil.get_terminal_size((120, 24)).columns
+
+
+def draws_blocks() -> bool:
+    """Whether the terminal's encoding has the characters of which a bar is drawn."""
+    try:
+        "█░▁".encode(getattr(sys.__stdout__, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -160,7 +160,16 @@ class Exercise:
 
     def is_untouched(self) -> bool:
         """Whether the learner's file is as it was generated, by this version of the workbook or an earlier one."""
-        return self.file.exists() and stubs.is_untouched(self.file.read_text(encoding="utf-8"))
+        return self.file.exists() and stubs.is_untouched(self.text())
+
+    def text(self) -> str:
+        """The text of the learner's file, whatever an editor has made of its encoding."""
+        return learners_text(self.file)
+
+
+def learners_text(file: Path) -> str:
+    """The text of a file that a learner may have edited: what is no UTF-8 in it does no harm."""
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 @cache

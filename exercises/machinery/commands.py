@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import io
 import json
+import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from exercises.machinery import account, stubs
-from exercises.machinery.catalogue import EXERCISES, ROOT, Exercise, exercises, find
+from exercises.machinery.catalogue import EXERCISES, ROOT, Exercise, exercises, find, learners_text
 from exercises.machinery.running import Result, check
 
 BACKUPS = EXERCISES / ".backups"
@@ -24,6 +28,8 @@ HINTS_SEEN = EXERCISES / ".hints.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command, or shows them all; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has not all the letters gets the others
     options = _parser().parse_args(arguments or ["--help"])
     try:
         return options.run(options)
@@ -83,19 +89,33 @@ def list_(options: argparse.Namespace) -> int:
         for exercise in exercises():
             if exercise.part is part:
                 sign = signs[results[exercise.name].verdict]
-                write(f"  {sign} {exercise.number:5}{exercise.title:44}{exercise.minutes:3} minutes   {exercise.path}")
+                line = f"  {sign} {exercise.number:5}{exercise.title:44}{exercise.minutes:3} minutes   {exercise.path}"
+                write(line if len(line) <= account.columns() else f"  {sign} {exercise.number:5}{exercise.title}")
     write("\n+ solved   . to do   x wrong so far")
     return 0
 
 
 def check_all() -> dict[str, Result]:
     """How every exercise stands.  Nothing is stored: what has been touched is checked again."""
-    return {e.name: check(e) for e in exercises()}
+    return {e.name: quietly_checked(e) for e in exercises()}
+
+
+def quietly_checked(exercise: Exercise) -> Result:
+    """How an exercise stands; what its code prints is in the result, and its breakpoints do not stop."""
+    printed, before = io.StringIO(), os.environ.get("PYTHONBREAKPOINT")
+    os.environ["PYTHONBREAKPOINT"] = "0"
+    try:
+        with contextlib.redirect_stdout(printed):
+            return replace(check(exercise), output=printed.getvalue())
+    finally:
+        os.environ.pop("PYTHONBREAKPOINT")
+        if before is not None:
+            os.environ["PYTHONBREAKPOINT"] = before
 
 
 def first_unsolved() -> Exercise | None:
     """The first exercise that is not solved."""
-    return next((e for e in exercises() if check(e).verdict != "solved"), None)
+    return next((e for e in exercises() if quietly_checked(e).verdict != "solved"), None)
 
 
 def chosen(options: argparse.Namespace) -> Exercise:
@@ -138,12 +158,12 @@ def hints_seen() -> dict[str, int]:
 
 def solution(options: argparse.Namespace) -> int:
     exercise = chosen(options)
-    if not options.give_up and check(exercise).verdict != "solved":
+    if not options.give_up and quietly_checked(exercise).verdict != "solved":
         write(f"{exercise.number} {exercise.title} is not solved yet.")
         write(f"    a hint                 python -m exercises hint {exercise.number}")
         write(f"    the solution anyway    python -m exercises solution {exercise.number} --give-up")
         return 1
-    mine = exercise.file.read_text(encoding="utf-8") if exercise.file.exists() else exercise.stub
+    mine = exercise.text() if exercise.file.exists() else exercise.stub
     difference = difflib.unified_diff(
         stubs.unsigned(mine).splitlines(), exercise.solution.splitlines(), "yours", "the workbook's", lineterm="", n=3
     )
@@ -185,7 +205,7 @@ def back_up(exercise: Exercise) -> str:
 def update(options: argparse.Namespace) -> int:
     refreshed = kept = 0
     for exercise in exercises():
-        text = exercise.file.read_text(encoding="utf-8") if exercise.file.exists() else None
+        text = exercise.text() if exercise.file.exists() else None
         if text == exercise.stub:
             continue
         if text is not None and not stubs.is_untouched(text):
@@ -195,7 +215,7 @@ def update(options: argparse.Namespace) -> int:
         write(f"{'new' if text is None else 'refreshed'}: {exercise.path}")
         refreshed += 1
     for file in left_over():
-        if stubs.is_untouched(file.read_text(encoding="utf-8")):
+        if stubs.is_untouched(learners_text(file)):
             file.unlink()
             write(f"removed, since the workbook no longer has it: {file.relative_to(ROOT).as_posix()}")
         else:

@@ -78,8 +78,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def only_exercises(config: pytest.Config) -> bool:
     """Whether nothing but exercises was asked for."""
-    paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
-    return all(path == EXERCISES or EXERCISES in path.parents for path in paths)
+    return all(path == EXERCISES or EXERCISES in path.parents for path in asked_paths(config))
+
+
+def asked_paths(config: pytest.Config) -> list[Path]:
+    """The files and folders that were named on the command line."""
+    return [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -97,8 +101,15 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return file
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Brings the exercises into course order; other tests stay where they are."""
+@pytest.hookimpl(tryfirst=True)  # before `-k` selects
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Brings the exercises into course order, those whose file is gone too; other tests stay where they are."""
+    asked_for = asked_paths(config)
+    for exercise in exercises():
+        if not exercise.file.exists() and any(folder in asked_for for folder in exercise.file.parents):
+            file = ExerciseFile.from_parent(session, path=exercise.file)
+            file.exercise = exercise
+            items += file.collect()  # type: ignore[arg-type]
     places = [i for i, item in enumerate(items) if isinstance(item, ExerciseItem)]
     course = exercises()
     ordered = sorted((items[i] for i in places), key=lambda item: course.index(item.exercise))  # type: ignore[attr-defined]

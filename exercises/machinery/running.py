@@ -99,8 +99,7 @@ def load(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"_answer_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    source = file.read_text(encoding="utf-8")
-    exec(compile(source, str(file), "exec"), module.__dict__)  # never from a stale .pyc
+    exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)  # never from a stale .pyc
     return module
 
 

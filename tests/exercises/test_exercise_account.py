@@ -343,6 +343,42 @@ def test_from_inside_the_folder(workbook: Workbook) -> None:
     assert "Next: 2.1" in workbook.run("pytest", "-p", "no:cacheprovider", "phase2").stdout
 
 
+def test_a_missing_file_is_not_solved(workbook: Workbook) -> None:
+    workbook.solve(DIVISION)
+    workbook.path("bits_or_logic").unlink()
+    done = workbook.pytest("exercises/phase2", "-k", "integer_division or bits_or_logic")
+    assert done.returncode == 1 and re.search(r"Phase 2: .* 1 of 2\n", done.stdout)
+    assert "bits_or_logic.py is missing: `python -m exercises update` restores it" in done.stdout
+    assert not INTERNALS.search(done.stdout)
+
+
+def test_a_file_that_is_no_utf8_names_the_line(workbook: Workbook) -> None:
+    workbook.path(DIVISION).write_bytes(find(DIVISION).solution.encode() + b"\nname = 'Ren\xe9'\n")
+    done = workbook.pytest("exercises/phase2", "-k", DIVISION)
+    assert re.search(r"Python cannot read line \d+ of \S+integer_division\.py", done.stdout)
+    assert not INTERNALS.search(done.stdout)
+
+
+def test_a_terminal_without_block_characters(workbook: Workbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    workbook.solve(DIVISION)
+    done = workbook.pytest("exercises/phase2")
+    assert re.search(r"Phase 2: the boundary +#\.{10} 1 of 11", done.stdout)
+
+
+def test_celebrated_in_ascii_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "draws_blocks", lambda: False)
+    assert text_of({e.name: Result(e.name, "solved") for e in exercises()}).isascii()
+
+
+def test_a_narrow_terminal_gets_short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    hint = "Look at `np.choose`, which picks by number, and at `np.where`, whose order is another one."
+    monkeypatch.setenv("COLUMNS", "40")
+    assert max(map(len, account.prose(hint))) <= 36
+    monkeypatch.setenv("COLUMNS", "200")
+    assert account.prose(hint) == [hint]
+
+
 def test_selecting_by_keyword(workbook: Workbook) -> None:
     workbook.solve(DIVISION)
     assert workbook.pytest("exercises", "-k", DIVISION).returncode == 0

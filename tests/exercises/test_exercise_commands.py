@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import pytest
 from workbook_copy import Workbook, environment
 
 from exercises.machinery.catalogue import exercises, find
@@ -31,6 +32,28 @@ def test_list_shows_all_with_their_state(workbook: Workbook) -> None:
     assert re.search(r"\+ 2\.\d+ +Integer division", listed)
     assert re.search(r"x 3\.\d+ +Read a ref", listed)
     assert re.search(r"\. 1\.1 ", listed)
+
+
+def test_what_an_answer_prints_is_not_in_the_way(workbook: Workbook) -> None:
+    first = exercises()[0].name
+    workbook.path(first).write_text("print('loud')\nbreakpoint()\n" + find(first).solution, encoding="utf-8")
+    done = workbook.help("next")
+    assert "Next: 1.2" in done.stdout and "loud" not in done.stdout and "Pdb" not in done.stdout
+
+
+def test_a_terminal_with_few_letters_gets_the_others_escaped(
+    workbook: Workbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    workbook.path(DIVISION).write_text(find(DIVISION).solution + "# Wörter\n", encoding="utf-8")
+    done = workbook.help("solution", DIVISION, "--give-up")
+    assert done.returncode == 0 and "W\\xf6rter" in done.stdout
+
+
+def test_list_in_a_narrow_terminal_leaves_out_the_paths(workbook: Workbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    listed = workbook.help("list").stdout
+    assert max(map(len, listed.splitlines())) <= 60 and all(e.title in listed for e in exercises())
 
 
 def test_hint_goes_one_tier_further_each_time(workbook: Workbook) -> None:
