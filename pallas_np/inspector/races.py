@@ -234,27 +234,25 @@ class _Launch:
         if id(access.ref.array) in program.left:
             ref, event = program.left[id(access.ref.array)]
             raise self._revisited(f"{ref.name} is {_DONE[access.kind]} here", ref, event)
-        shape = access.ref.array.shape
         if at.equations[-1].primitive in ATOMICS:
-            part: Any = _indices(access.positions, shape)
-            self._synchronize(program.task, at.equations[-1], block, part)
-            event = self._event(at, program.task, "atomic", access.ref.name)
+            self._access_atomically(at, program.task, block, access)
         else:
-            part = access.part if access.part is not None else _indices(access.positions, shape)
-            event = self._event(at, program.task, access.kind, access.ref.name)
-        self._touch(block, part, event)
+            part = access.part if access.part is not None else _indices(access.positions, access.ref.array.shape)
+            self._touch(block, part, self._event(at, program.task, access.kind, access.ref.name))
 
-    def _synchronize(self, task: Task, eqn: Equation, block: _Block, part: Any) -> None:
+    def _access_atomically(self, at: Observed, task: Task, block: _Block, access: Access) -> None:
         """An atomic whose outcome is used comes after the earlier ones of its elements: so locks and counters work."""
-        where = block.numbers.ctypes.data + sum(
-            index * stride for index, stride in zip(part, block.numbers.strides, strict=True)
-        )
-        known = None
-        for address in np.ravel(where).tolist():
-            if eqn.outvars[0] not in eqn.dead:
-                task.acquire(self._atomics[address])
-            known = known or task.release()
-            self._atomics[address].update(known)
+        part, strides = _indices(access.positions, access.ref.array.shape), block.numbers.strides
+        places = block.numbers.ctypes.data + sum(index * stride for index, stride in zip(part, strides, strict=True))
+        order = [self._atomics[place] for place in np.ravel(places).tolist()]
+        eqn = at.equations[-1]
+        if eqn.outvars[0] not in eqn.dead:
+            for earlier in order:
+                task.acquire(earlier)
+        self._touch(block, part, self._event(at, task, "atomic", access.ref.name))
+        known = task.release()
+        for earlier in order:
+            earlier.update(known)
 
     def _event(self, at: Observed, task: Task, kind: Any, ref: str) -> Event:
         """An event of the equation under way; the same as before if nothing sets the two apart."""

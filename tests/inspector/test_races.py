@@ -345,14 +345,34 @@ def test_a_counter_orders_the_programs_that_look_at_it() -> None:
 
         @pl.when(arrived == 3)
         def _() -> None:
-            out_ref[0] = jnp.sum(parts_ref[...])
+            out_ref[0] = jnp.sum(parts_ref[...]) + count_ref[0] * counts
 
     def call(counts: bool) -> Any:
         outs = [sds(1), sds(4), sds(1)]
         return on_gpu(partial(kernel, counts=counts), np.zeros(1, np.int32), outs=outs, input_output_aliases={0: 2})
 
-    assert call(counts=True)[0][0] == 10
+    assert call(counts=True)[0][0] == 14
     fault(RaceError, lambda: call(counts=False), "is read here, and step (0,) wrote it")
+
+
+def test_a_lock_orders_the_programs_that_hold_it() -> None:
+    def kernel(zero_ref: Any, total_ref: Any, lock_ref: Any, *, locks: bool) -> None:
+        def held() -> Any:
+            return plgpu.atomic_cas(lock_ref, 0, 1) == 1
+
+        if locks:
+            lax.while_loop(lambda waits: waits, lambda _: held(), held())
+        total_ref[0] = jnp.where(pl.program_id(0) == 0, 1, total_ref[0] + 1)
+        plgpu.atomic_xchg(lock_ref, (), 0)
+
+    def call(locks: bool) -> Any:
+        specs = [pl.BlockSpec((), lambda i: ())]
+        options = {"in_specs": specs, "out_specs": [pl.BlockSpec((1,), lambda i: (0,)), *specs]}
+        outs = [sds(1), sds()]
+        return on_gpu(partial(kernel, locks=locks), np.int32(0), outs=outs, input_output_aliases={0: 1}, **options)
+
+    assert call(locks=True)[0][0] == 4
+    fault(RaceError, lambda: call(locks=False), "total_ref[0] is read here, and step (0,) wrote it")
 
 
 # DMAs.
