@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from pallas_np import phase3, phase5
+from pallas_np import phase5
+from pallas_np.inspector.observed import Observed, Observer, Ref
 from pallas_np.phase2 import paste, uninitialized
+from pallas_np.phase5.grid import Window
 from pallas_np.phase_benchmark import Measurement
 from pallas_np.workbook.comparison import milliseconds, owners, phase_module, sort_kernel
 from pallas_np.workbook.display import Html
-from pallas_np.workbook.recording import RULES, untouched
+from pallas_np.workbook.recording import untouched
 from pallas_np.workbook.stepper import stepper
 
 STYLE = """
@@ -222,7 +224,7 @@ def grid_stepper(call: Any, *arrays: Any) -> Html:
       *arrays: its operands.
     """
     watching = _Watching()
-    watching.run(call, *map(np.asarray, arrays))
+    Observed(watching).run(call, *map(np.asarray, arrays))
     names = call.jaxpr.argument_names
     steps = []
     for index, starts, contents in watching.programs:
@@ -238,27 +240,26 @@ def grid_stepper(call: Any, *arrays: Any) -> Html:
     return stepper(steps, f"The grid of {call.jaxpr.name or 'the kernel'}, one program at a time.")
 
 
-class _Watching(phase3.Interpreter):
-    """Runs a kernel, and keeps the whole arrays as they are after each program."""
+class _Watching(Observer):
+    """Keeps the whole arrays as they are after each program."""
+
+    wants_accesses = False
 
     def __init__(self) -> None:
-        super().__init__(RULES)
         self.programs: list[tuple[tuple[int, ...], list[tuple[int, ...]], list[np.ndarray]]] = []
 
-    def run_grid(self, call: Any, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        outputs = [uninitialized(out.shape, out.dtype) for out in call.outputs]
-        self.whole = [*map(np.array, arrays), *outputs]
-        return super().run_grid(call, arrays)
+    def launch_begins(self, at: Observed, arrays: Sequence[np.ndarray]) -> None:
+        self.operands = at.call.inputs + at.call.outputs
+        self.whole = [*map(np.array, arrays), *(uninitialized(out.shape, out.dtype) for out in at.call.outputs)]
 
-    def eval_jaxpr(self, jaxpr: Any, consts: Sequence[Any], *args: Any) -> list[Any]:
-        answer = super().eval_jaxpr(jaxpr, consts, *args)
-        if jaxpr is self.call.jaxpr:
-            operands = self.call.inputs + self.call.outputs
-            starts = [self.block_start(operand) for operand in operands]
-            for array, operand, start, ref in zip(self.whole, operands, starts, args):
-                paste(array, operand, start, ref)
-            self.programs.append((tuple(map(int, self.grid_index)), starts, [np.array(a) for a in self.whole]))
-        return answer
+    def step_begins(self, at: Observed, windows: Sequence[Window], refs: Sequence[Ref]) -> None:
+        self.starts = [tuple(start for start, _ in window) for window in windows]
+        self.refs = refs
+
+    def step_ends(self, at: Observed) -> None:
+        for array, operand, start, ref in zip(self.whole, self.operands, self.starts, self.refs):
+            paste(array, operand, start, ref.array)
+        self.programs.append((tuple(map(int, at.grid_index)), self.starts, [np.array(a) for a in self.whole]))
 
 
 def _array(

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pallas_np import phase3, phase4, phase5
-from pallas_np.frontend import Equation, Jaxpr, KernelCall
-from pallas_np.frontend.refs import Index, Slice
+from pallas_np import phase4, phase5
+from pallas_np.frontend import Equation, KernelCall
+from pallas_np.inspector.observed import Observed, Observer, Ref
+from pallas_np.inspector.text import equation_text, names_in
+from pallas_np.phase5.grid import Window
 from pallas_np.workbook.display import Html
 from pallas_np.workbook.stepper import stepper
 
@@ -34,49 +36,38 @@ class Moment:
     contents: dict[str, np.ndarray]
 
 
-class Recorder(phase3.Interpreter):
-    """Runs a kernel, and keeps what its refs and values hold after each equation.
+class Recorder(Observer):
+    """Keeps what a kernel's refs and values hold after each of its equations.
 
     A value is looked at again after each later equation.  It should not have changed.
     """
 
-    def __init__(self, rules: Mapping[Any, Callable[..., Any]]):
-        super().__init__(rules)
+    wants_accesses = False  # with a faulty table of rules, nobody tells of them
+
+    def __init__(self, call: KernelCall) -> None:
+        self.names = names_in(call.jaxpr)
+        self.number = {eqn: i for i, eqn in enumerate(call.jaxpr.eqns)}
         self.moments: list[Moment] = []
         self.live: dict[str, Any] = {}
-        self.depth = 0
 
-    def eval_jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
-        if jaxpr is not self.call.jaxpr and not self.depth:
-            return super().eval_jaxpr(jaxpr, consts, *args)  # an index map
-        if jaxpr is self.call.jaxpr:
-            self.names = names_in(jaxpr)
-            self.live = {self.names[var]: arg for var, arg in zip(jaxpr.invars, args)}
-            self.number = {eqn: i for i, eqn in enumerate(jaxpr.eqns)}
-            self.note(-1)
-        self.depth += 1
-        answer = super().eval_jaxpr(jaxpr, consts, *args)
-        self.depth -= 1
-        return answer
+    def step_begins(self, at: Observed, windows: Sequence[Window], refs: Sequence[Ref]) -> None:
+        self.live = {self.names[var]: ref.array for var, ref in zip(at.call.jaxpr.invars, refs)}
+        self.note(at, -1)
 
-    def eval_equation(self, eqn: Equation, *args: Any) -> Any:
-        answer = super().eval_equation(eqn, *args)
-        if self.depth == 1:
-            results = answer if eqn.multiple_results else [answer]
-            if eqn.name != "swap":
-                self.live.update((self.names[var], value) for var, value in zip(eqn.outvars, results))
-            self.note(self.number[eqn])
-        return answer
+    def equation_ends(self, at: Observed, eqn: Equation, args: Sequence[Any], results: Sequence[Any]) -> None:
+        if len(at.equations) == 1:
+            self.live.update((self.names[var], value) for var, value in zip(eqn.outvars, results) if var in self.names)
+            self.note(at, self.number[eqn])
 
-    def note(self, equation: int) -> None:
+    def note(self, at: Observed, equation: int) -> None:
         contents = {name: np.array(value) for name, value in self.live.items()}
-        self.moments.append(Moment(tuple(map(int, self.grid_index)), equation, contents))
+        self.moments.append(Moment(tuple(map(int, at.grid_index)), equation, contents))
 
 
 def record(call: KernelCall, *arrays: Any, rules: Mapping[Any, Callable[..., Any]] = RULES) -> Recorder:
-    """Runs a small kernel with a table of rules, and records it."""
-    recorder = Recorder(rules)
-    recorder.run(call, *map(np.asarray, arrays))
+    """Runs a small kernel with a table of rules, and keeps its moments."""
+    recorder = Recorder(call)
+    Observed(recorder, {**RULES, **rules}).run(call, *map(np.asarray, arrays))
     return recorder
 
 
@@ -100,52 +91,6 @@ def equation_stepper(call: KernelCall, *arrays: Any, rules: Mapping[Any, Callabl
         steps.append((title, _listing(lines, moment.equation) + _memory(moment.contents, before)))
         before = moment.contents
     return stepper(steps, f"The equations of {call.jaxpr.name or 'the kernel'}, and what memory holds after each.")
-
-
-def names_in(jaxpr: Jaxpr) -> dict[Any, str]:
-    """A name for each variable of a kernel: its own name for a ref, a letter for a value, the number for a literal."""
-    names: dict[Any, str] = {literal: f"{literal.value}" for literal in jaxpr.literals}
-    for number, (var, name) in enumerate(zip(jaxpr.invars, jaxpr.argument_names)):
-        names[var] = name or f"ref{number}"
-    values = [var for eqn in jaxpr.eqns for var in eqn.outvars if eqn.name != "swap"]
-    for number, var in enumerate(values):
-        names[var] = chr(ord("a") + number) if number < 26 else f"v{number}"
-    return names
-
-
-def equation_text(eqn: Equation, names: Mapping[Any, str]) -> str:
-    """An equation as one would write it: `a = x_ref[0:2]`, `out_ref[...] = a`, `b = mul a 2`."""
-    operands = [names.get(atom, "_") for atom in eqn.invars]
-    if eqn.name in ("get", "swap"):
-        ref, value = operands[0], operands[1] if eqn.name == "swap" else ""
-        place = ref + _index_text(eqn.params["transforms"], operands[1 + (eqn.name == "swap") :])
-        return f"{place} = {value}" if eqn.name == "swap" else f"{names[eqn.outvars[0]]} = {place}"
-    results = ", ".join(names.get(var, "_") for var in eqn.outvars)
-    return f"{results} = {eqn.name} {' '.join(operands)}" if results else f"{eqn.name} {' '.join(operands)}"
-
-
-def _index_text(transforms: Sequence[Any], operands: Sequence[str]) -> str:
-    if not transforms:
-        return "[...]"
-    parts = []
-    for transform in transforms:
-        if not isinstance(transform, Index):
-            return f"[{len(transforms)} transforms]"
-        parts.append(f"[{', '.join(_part_text(part, operands) for part in transform.indices)}]")
-    return "".join(parts)
-
-
-def _part_text(part: Any, operands: Sequence[str]) -> str:
-    if isinstance(part, Slice) and isinstance(part.start, int) and isinstance(part.size, int):
-        stop = part.start + (part.size - 1) * part.stride + 1
-        return f"{part.start}:{stop}" + (f":{part.stride}" if part.stride != 1 else "")
-    if isinstance(part, Slice):
-        return f"ds({_value_text(part.start, operands)}, {_value_text(part.size, operands)})"
-    return _value_text(part, operands)
-
-
-def _value_text(value: Any, operands: Sequence[str]) -> str:
-    return operands[value.position] if hasattr(value, "position") else str(value)
 
 
 def _listing(lines: Sequence[str], current: int) -> str:
