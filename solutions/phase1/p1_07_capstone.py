@@ -72,6 +72,12 @@ mistakes = (
         "frontend.run_equation(eqn, *args)",
         "Your code raised",
     ),
+    (
+        "hands the fall-back a list",
+        "eval_equation(self, eqn, *[read(env, atom) for atom in eqn.invars])",
+        "eval_equation(self, eqn, [read(env, atom) for atom in eqn.invars])",
+        "Your code raised",
+    ),
     ("forgets the constants", "env = dict(zip(jaxpr.constvars, consts))", "env = {}", "KeyError"),
 )
 

@@ -108,6 +108,7 @@ phase 3 ends.
 """
 mistakes = (
     ("loses the scratch", "scratch = results[len(operands) :]", "scratch = scratch", "scratch"),
+    ("forgets the scratch of the kernel", "*blocks, *scratch)", "*blocks)", "Your code raised"),
     ("does not paste", "paste(array, start, block)", "pass", "got"),
 )
 

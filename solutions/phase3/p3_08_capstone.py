@@ -116,6 +116,7 @@ What is left to JAX are the loops, and they hurt: each is compiled with everythi
 """
 mistakes = (
     ("forgets to write back", "                block.write_back()\n", "                pass\n", "ragged"),
+    ("gives the kernel the blocks", "*(block.ref for block in blocks)", "*blocks", "Your code raised"),
     (
         "scratch is made anew",
         "*(block.ref for block in blocks), *scratch)",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import re
+from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import pytest
 
 from exercises.machinery import running, stubs
 from exercises.machinery.catalogue import EXERCISES, Exercise, Mistake, exercises, exercises_on, find
+from exercises.machinery.checking import Wrong
 from pallas_np import phase5
 
 EACH = pytest.mark.parametrize("exercise", exercises(), ids=lambda e: e.name)
@@ -23,6 +30,8 @@ QUICK_FIRST = [pytest.param(e, id=e.name, marks=[pytest.mark.slow] if e.is_capst
 def test_solution_passes(exercise: Exercise) -> None:
     result = running.check(exercise, solution=True)
     assert result.verdict == "solved", result.message
+    if exercise.is_capstone:
+        assert re.search(r"It sorts\..* your phase \d is \d+\.\d times as fast as phase 1", result.message)
 
 
 @EACH
@@ -33,6 +42,8 @@ def test_stub_is_unsolved(exercise: Exercise, tmp_path: Path) -> None:
     expected = "wrong" if "# --- planted" in exercise.source else "unsolved"
     assert result.verdict == expected, result.message
     assert stubs.is_untouched(exercise.stub)
+    if expected == "unsolved":
+        assert re.search(r"# Your turn: (one line|about \d+ lines)\.", exercise.stub)
 
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES)
@@ -64,9 +75,49 @@ def test_there_is_no_exercise_without_a_solution() -> None:
 def test_exercise_has_what_it_needs(exercise: Exercise) -> None:
     assert 5 <= exercise.minutes <= 30
     assert len(exercise.hints) == 3 and len(set(exercise.hints)) == 3
-    assert exercise.explanation and len(exercise.mistakes) >= 2
+    assert exercise.explanation and len(exercise.mistakes) >= 3
     assert exercise.summary.endswith((".", ":")) and len(exercise.summary) <= 200
     assert stubs.regions(exercise.source)
+
+
+def test_there_is_enough_to_do() -> None:
+    folders = [e.part.folder for e in exercises()]
+    assert len(folders) >= 30 and all(folders.count(f"phase{n}") >= 5 for n in range(1, 6))
+    assert sum("# --- planted" in e.source for e in exercises()) >= 2
+    for n in range(1, 6):
+        assert [e.is_capstone for e in exercises() if e.part.folder == f"phase{n}"][-1]
+
+
+RANDOM = [e for e in exercises() if "default_rng" in e.source and not e.is_capstone and "# --- planted" not in e.source]
+
+
+@pytest.mark.parametrize("exercise", RANDOM, ids=lambda e: e.name)
+def test_answers_that_were_right_once_are_not_right_again(exercise: Exercise) -> None:
+    """So that nobody can write down what a check wants."""
+    judge = importlib.import_module(exercise.module)
+    answers: list[Any] = []
+
+    def recording(function: Callable[..., Any], *args: Any, **params: Any) -> Any:
+        answers.append(function(*args, **params))
+        return answers[-1]
+
+    def repeating(function: Callable[..., Any], *args: Any, **params: Any) -> Any:
+        return answers.pop(0)
+
+    with running.full_tracebacks():
+        judge.check(_with_functions(exercise, recording))
+        if answers:  # of a class there are none
+            with pytest.raises((Wrong, IndexError)):
+                judge.check(_with_functions(exercise, repeating))
+
+
+def _with_functions(exercise: Exercise, instead: Callable[..., Any]) -> Any:
+    """The solution's module, with `instead(function, *args)` called in place of each of its functions."""
+    module = running.load(exercise.solution_file)
+    for name, function in list(vars(module).items()):
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__ and name != "check":
+            setattr(module, name, functools.wraps(function)(functools.partial(instead, function)))
+    return module
 
 
 @EACH
