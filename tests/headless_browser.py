@@ -6,6 +6,8 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +50,32 @@ class _Closing:
 
     def close(self) -> None:
         self.driver.quit()
+
+
+RUN = """
+const [rules, done] = arguments;
+const options = {resultTypes: ["violations"], ...(rules && {runOnly: rules})};
+axe.run(document, options).then(done, error => done({error: String(error)}));
+"""
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, which the package for Playwright brings along; we need no Playwright."""
+    package = find_spec("axe_playwright_python")
+    if package is None or package.origin is None:
+        message = "axe-playwright-python is not installed"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return (Path(package.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(browser, axe: str, rules: list[str] | None = None) -> list[str]:
+    """What axe finds on the page that is open: the rule, what it says, and the first places."""
+    browser.execute_script(axe)
+    found = browser.execute_async_script(RUN, rules)
+    assert "error" not in found, found["error"]
+    return [
+        f"{rule['id']} ({rule['impact']}): {rule['help']}\n"
+        + "\n".join(f"    {node['html'][:160]}\n      {node['failureSummary']}" for node in rule["nodes"][:4])
+        for rule in found["violations"]
+    ]

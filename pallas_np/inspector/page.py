@@ -40,7 +40,7 @@ MAX_LISTED = 200
 
 def notebook_html(recording: Recording) -> str:
     """The recording as a part of a page."""
-    return _fragment(recording, MAX_ELEMENTS)
+    return _fragment(recording, MAX_ELEMENTS, level=3)
 
 
 def save_html(recording: Recording, path: Path, overwrite: bool) -> Path:
@@ -55,19 +55,21 @@ def save_html(recording: Recording, path: Path, overwrite: bool) -> Path:
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Recording of {title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<style>:root{color-scheme:light dark}body{margin:0 auto;padding:1rem;max-width:80rem;"
-        "font:1rem/1.5 system-ui,sans-serif;background:Canvas;color:CanvasText}</style>\n</head>\n<body>\n<main>\n"
-        f"{_fragment(recording, 10 * MAX_ELEMENTS)}\n</main>\n</body>\n</html>\n"
+        "font:1rem/1.5 system-ui,sans-serif;background:Canvas;color:CanvasText}"
+        f"h1{{font-size:1.3rem;margin:0}}</style>\n</head>\n<body>\n<main>\n<h1>Recording of {title}</h1>\n"
+        f"{_fragment(recording, 10 * MAX_ELEMENTS, level=2)}\n</main>\n</body>\n</html>\n"
     )
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def _fragment(recording: Recording, max_elements: int) -> str:
+def _fragment(recording: Recording, max_elements: int, level: int) -> str:
+    """The recording as HTML, with headings from this level on."""
     data = _Data(max_elements).describe(recording)
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     identity = "pallas-np-" + hashlib.sha256(text.encode()).hexdigest()[:12]
     return (
-        f'<style>{_file("viewer.css")}</style>\n<div class="pnr" id="{identity}">\n'
+        f'<style>{_file("viewer.css")}</style>\n<div class="pnr" id="{identity}" data-level="{level}">\n'
         f'<div class="pnr-listing">{_listing(recording)}</div>\n'
         f'<script type="application/json">{text}</script>\n</div>\n'
         f"<script>{_file('viewer.js').replace('IDENTITY', identity)}</script>"

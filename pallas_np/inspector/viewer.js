@@ -23,7 +23,8 @@
     node.append(...children);
     return node;
   };
-  const pane = (title, ...children) => make("section", { class: "pnr-pane", "aria-label": title }, make("h3", {}, title), ...children);
+  const heading = (depth, text) => make(`h${Number(root.dataset.level) + depth}`, {}, text);
+  const pane = (title, ...children) => make("div", { class: "pnr-pane", role: "group", "aria-label": title }, heading(0, title), ...children);
   const indexText = (index) => `(${index.join(", ")}${index.length === 1 ? "," : ""})`;
 
   // What there is.
@@ -90,7 +91,7 @@
       }
       rows.push(line);
     }
-    return make("div", { class: "pnr-value" }, make("div", { class: "pnr-scroll", tabindex: 0, role: "region", "aria-label": name },
+    return make("div", { class: "pnr-value" }, make("div", { class: "pnr-scroll", tabindex: 0, role: "group", "aria-label": name },
       make("table", {}, caption, make("tbody", {}, ...rows))));
   };
 
@@ -144,8 +145,8 @@
     oninput: () => { state.query = query.value.trim().toLowerCase(); found.textContent = ""; markFound(); },
     onkeydown: (event) => { if (event.key === "Enter") { search(event.shiftKey ? -1 : 1); event.preventDefault(); } event.stopPropagation(); } });
   const found = make("span", { class: "pnr-facts", role: "status" });
-  const source = make("div", { class: "pnr-code", tabindex: 0, role: "region", "aria-label": "Source" });
-  const list = make("div", { class: "pnr-list", role: "region", "aria-label": "Equations" });
+  const source = make("div", { class: "pnr-code", tabindex: 0, role: "group", "aria-label": "Source" });
+  const list = make("div", { class: "pnr-list", role: "group", "aria-label": "Equations" });
   const values = make("div", { class: "pnr-refs" });
   const refs = make("div", { class: "pnr-refs" });
   const when = make("button", { type: "button", "aria-pressed": "false", onclick: () => { state.before = !state.before; showEquation(); } }, "show before");
@@ -260,7 +261,7 @@
     const [file, current] = equation.line;
     const rows = (data.sources[file] || []).map(([number, text]) => make("div", { class: "pnr-row", "data-now": number === current,
       onclick: () => goToLine(file, number) }, make("span", { class: "pnr-number" }, `${number}`), text || " "));
-    source.replaceChildren(make("h4", {}, file), ...rows);
+    source.replaceChildren(heading(1, file), ...rows);
     into(source, source.querySelector("[data-now]"));
   };
   const goToLine = (file, number) => {
@@ -277,8 +278,8 @@
       : tableOf(names[i], data.values[number], words(data.values[number]))).filter((each) => each !== null);
     const inputs = shown(site(equation).operands, equation.inputs), outputs = shown(site(equation).results, equation.outputs);
     values.replaceChildren(
-      make("div", { class: "pnr-value" }, make("h4", {}, "operands"), ...(inputs.length ? inputs : ["none"])),
-      make("div", { class: "pnr-value" }, make("h4", {}, "results"), ...(outputs.length ? outputs : ["none"])));
+      make("div", { class: "pnr-value" }, heading(1, "operands"), ...(inputs.length ? inputs : ["none"])),
+      make("div", { class: "pnr-value" }, heading(1, "results"), ...(outputs.length ? outputs : ["none"])));
   };
 
   const showRefs = (equation) => {

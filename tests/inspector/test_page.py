@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from headless_browser import browser  # noqa: F401  (a fixture)
+from headless_browser import axe, browser, violations  # noqa: F401  (two are fixtures)
 from jax.experimental import pallas as pl
 from recorded_kernels import matmul_arrays, matmul_call, sum_rows_call
 
@@ -119,7 +119,7 @@ def click(driver: Any, selector: str) -> None:
 
 def contents(driver: Any, ref: str) -> list[str]:
     return driver.execute_script(
-        "return [...document.querySelectorAll('section[aria-label=Refs] table')]"
+        "return [...document.querySelectorAll('.pnr-pane[aria-label=Refs] table')]"
         ".filter(t => t.caption.textContent.startsWith(arguments[0]))"
         ".flatMap(t => [...t.querySelectorAll('td')].map(c => c.textContent))",
         f"{ref}:",
@@ -163,7 +163,7 @@ def test_before_and_after(opened: Any) -> None:
     last = element(opened, 'input[aria-label="Equation"]')
     last.send_keys(Keys.END)
     assert "–" not in contents(opened, "out_ref")
-    opened.execute_script("document.querySelector('section[aria-label=Refs] button').click()")
+    opened.execute_script("document.querySelector('.pnr-pane[aria-label=Refs] button').click()")
     assert set(contents(opened, "out_ref")) == {"–"}
 
 
@@ -225,7 +225,30 @@ def test_loops_failures_and_no_kernels_raise_nothing_in_the_page(browser: Any, t
                 "new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))"
             )
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == [], name
-    assert "Too many steps to draw" in text_of(browser, "section[aria-label=Grid]")
+    assert "Too many steps to draw" in text_of(browser, ".pnr-pane[aria-label=Grid]")
     browser.get((tmp_path / "failed.html").as_uri())
     browser.execute_script("document.querySelector('input[aria-label=Equation]').focus()")
     assert "OutOfBounds" not in now(browser) and "lies outside a ref" in text_of(browser, ".pnr-notice")
+
+
+@pytest.mark.site
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_file_nor_where_a_page_has_two(
+    browser: Any,  # noqa: F811
+    axe: str,  # noqa: F811
+    recording: Recording,
+    tmp_path: Path,
+    scheme: str,
+) -> None:
+    other = record(sum_rows_call())(np.ones((3, 4), np.float32))
+    both = tmp_path / "both.html"
+    both.write_text(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Two</title></head><body><main><h1>Two</h1>'
+        f"<h2>of them</h2>{recording._repr_html_()}{other._repr_html_()}</main></body></html>"
+    )
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    for page in (recording.save_html(tmp_path / "page.html"), both):
+        browser.get(page.as_uri())
+        assert violations(browser, axe) == []
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
