@@ -260,7 +260,7 @@ def test_a_block_outside_its_array_is_an_error(module: ModuleType) -> None:
         in_specs=[pl.BlockSpec((2,), lambda i: (i + 1,))],
         out_specs=pl.BlockSpec((2,), lambda i: (i,)),
     )
-    with pytest.raises(IndexError, match=r"args\[0\] puts a block of shape \(2,\) at \(4,\), outside"):
+    with pytest.raises(IndexError, match=r"x_ref puts a block of shape \(2,\) at \(4,\), outside"):
         call(jnp.arange(4))
 
 

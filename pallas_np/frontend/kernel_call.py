@@ -44,7 +44,8 @@ class Operand:
     """An input or output of the call: an array, and the block of it that each program sees.
 
     Attributes:
-      name: where it stands in the call (`"args[0]"`, `"outputs"`), for messages.
+      name: what the kernel calls its ref, for messages; where it stands in the call (`"args[0]"`, `"outputs"`), if
+        JAX does not know.
       shape: the whole array's shape.
       dtype: its dtype.
       block: one `BlockDim` for each axis of the array.
@@ -233,7 +234,7 @@ def _operand(block: Any, ref: Var) -> Operand:
     index_map = as_jaxpr(block.index_map_jaxpr)
     results = [IndexOperand(i) for i in range(len(index_map.outvars))]
     indices = tuple(map(plain_index, block.index_map_out_tree.unflatten(results)))
-    return Operand(str(block.origin), Var(aval).shape, Var(aval).dtype, dims, index_map, indices, ref)
+    return Operand(ref.name or str(block.origin), Var(aval).shape, Var(aval).dtype, dims, index_map, indices, ref)
 
 
 def _block_dim(dim: Any) -> BlockDim:

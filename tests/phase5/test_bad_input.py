@@ -24,14 +24,14 @@ def copy(x_ref: Any, out_ref: Any) -> None:
 
 def test_a_block_outside_its_array() -> None:
     spec = pl.BlockSpec((2,), lambda i: (i + 1,))
-    message = r"the index map of outputs puts a block of shape \(2,\) at \(4,\), outside the array of shape \(4,\)"
+    message = r"the index map of out_ref puts a block of shape \(2,\) at \(4,\), outside the array of shape \(4,\)"
     with pytest.raises(IndexError, match=message):
         run(copy, sds(4, jnp.int32), ints(2), grid=(2,), out_specs=spec)
 
 
 def test_a_negative_block() -> None:
     spec = pl.BlockSpec((2,), lambda i: (i - 1,))
-    with pytest.raises(IndexError, match=r"args\[0\] puts a block of shape \(2,\) at \(-2,\), outside"):
+    with pytest.raises(IndexError, match=r"x_ref puts a block of shape \(2,\) at \(-2,\), outside"):
         run(copy, sds(2, jnp.int32), ints(4), grid=(2,), in_specs=[spec])
 
 
