@@ -312,8 +312,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 STYLE = (
-    "<style>.pallas-np-profile table{border-collapse:collapse;margin:.6em 0;display:block;overflow-x:auto;"
-    "font-size:.85em}"
+    "<style>.pallas-np-profile table{border-collapse:collapse;margin:.6em 0;padding-bottom:.5em;display:block;"
+    "overflow-x:auto;font-size:.85em}"
     ".pallas-np-profile caption{text-align:left;font-weight:600;white-space:nowrap}"
     ".pallas-np-profile th,.pallas-np-profile td{padding:.15em .7em;text-align:left;white-space:pre}"
     ".pallas-np-profile .number{text-align:right;font-variant-numeric:tabular-nums}</style>"
