@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -231,7 +232,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "jax": jax.__version__,
         "numpy": np.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": f"{platform.system()} {platform.machine()} with {os.cpu_count()} CPUs",
     }
 
 
@@ -244,8 +245,8 @@ def table(report: Mapping[str, Any]) -> str:
     """The report as a Markdown table, with phase 1's stages and the versions below it."""
     baseline = phases_of(report)[0]
     lines = [
-        "| phase | equations by NumPy | by JAX | tracing | compiling | all else | cold | cold, against phase 1 | warm "
-        "| sorted |",
+        "| phase | equations by NumPy | by JAX | tracing | compiling | all else | cold | times as fast as phase 1 "
+        "| warm | sorted |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for m in phases_of(report):
@@ -253,10 +254,11 @@ def table(report: Mapping[str, Any]) -> str:
         lines.append(
             f"| {title} | {m.numpy_equations} | {m.jax_equations} | {_ms(m.trace)} | {_ms(m.compiling)} "
             f"| {_ms(m.rest)} | {_ms(m.cold)} "
-            f"| {baseline.cold / m.cold:.1f} times as fast | {_ms(m.warm)} | {'yes' if m.correct else 'NO'} |"
+            f"| {baseline.cold / m.cold:.1f} | {_ms(m.warm)} | {'yes' if m.correct else 'NO'} |"
         )
     stages = ", ".join(f"{stage} {_ms(seconds)}" for stage, seconds in baseline.stages.items())
-    made_with = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    names = {"python": "Python", "jax": "JAX", "numpy": "NumPy", "machine": "on"}
+    made_with = ", ".join(f"{names.get(name, name)} {version}" for name, version in report["versions"].items())
     shape = tuple(report["shape"])
     return "\n".join(
         [
