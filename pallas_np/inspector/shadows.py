@@ -95,6 +95,10 @@ class Shadows:
             assert there is not None
             there[...] = writers
 
+    def forget(self) -> None:
+        """Forgets all marks."""
+        self._shadows.clear()
+
     def _of(self, array: np.ndarray, make: bool) -> tuple[np.ndarray, Shadow | None]:
         memory = array
         while isinstance(memory.base, np.ndarray):

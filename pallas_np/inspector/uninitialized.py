@@ -83,6 +83,11 @@ class Knowledge:
         table[key] = weakref.ref(value, lambda _: table.pop(key, None)), marks, source
         return value
 
+    def forget(self) -> None:
+        """Forgets all marks, whose tables refer to themselves: they need not wait for Python's garbage collector."""
+        self.memory.forget()
+        self.values.clear()
+
     def number(self, write: Write) -> int:
         if write not in self.numbers:
             self.numbers[write] = len(self.writes)
@@ -273,7 +278,11 @@ class Following(Observed):
             marks = self.marks(array)
             if marks is not None:  # a value of the kernel that calls this one is memory here
                 self.known.memory.mark_new(array, marks, self.source(array))
-        return super().run(call, *arrays)
+        try:
+            return super().run(call, *arrays)
+        finally:
+            if not self.is_inside:
+                self.known.forget()
 
     def finish(self, outputs: Sequence[np.ndarray]) -> None:
         super().finish(outputs)
