@@ -26,7 +26,7 @@ LOADING = {
 }
 CSS_REFERENCE = re.compile(r"""url\(\s*['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
 LARGEST_FRAME = 60_000  # characters
-LARGEST_PAGE = 50_000  # bytes, compressed as a server sends it
+LARGEST_PAGE = 120_000  # bytes, compressed as a server sends it
 
 
 def is_external(address: str) -> bool:
