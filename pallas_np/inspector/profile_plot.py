@@ -29,7 +29,7 @@ class Plot(Figure):
 
     def _repr_html_(self) -> str:
         file = io.StringIO()
-        with matplotlib.rc_context({"svg.fonttype": "none"}):  # text as text is a tenth of its outlines
+        with matplotlib.rc_context({"svg.fonttype": "none"}):  # text as text, not as outlines, which are long
             self.savefig(file, format="svg", metadata={"Date": None})
         picture = quote(file.getvalue(), safe=" /:=;,()'!?&@+*\n")
         return f'<img alt="{escape(self.description)}" style="max-width:100%" src="data:image/svg+xml,{picture}">'
