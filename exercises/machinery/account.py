@@ -116,7 +116,7 @@ def prose(text: str) -> list[str]:
 
 def columns() -> int:
     """How wide the terminal is; wide enough for everything if there is none."""
-    return shutil.get_terminal_size((120, 24)).columns
+    return shutil.get_terminal_size((1000, 24)).columns
 
 
 def draws_blocks() -> bool:

@@ -6,6 +6,7 @@ A check compares what the learner's code answers with what it should, and stops 
 
 from __future__ import annotations
 
+import copy
 import inspect
 import string
 import textwrap
@@ -50,10 +51,14 @@ def require(condition: Any, message: str) -> None:
 def expect(function: Callable[..., Any], *args: Any, want: Any, say: str = "", **params: Any) -> Any:
     """Calls the learner's function and compares its answer with `want`; `say` explains the usual cause of a mistake."""
     tried = describe_call(function, args, params)
+    before = copy.deepcopy([arg if isinstance(arg, np.ndarray) else None for arg in args])
     with trying(tried):
         got = function(*args, **params)
     require_numpy(got, tried)
     same(got, want, tried, say)
+    for name, arg, was in zip(_argument_names(function, len(args)), args, before):
+        if was is not None:
+            same(arg, was, f"{tried}\nThe argument {name} has changed: a rule leaves its arguments alone.")
     return got
 
 
@@ -65,13 +70,18 @@ def require_numpy(got: Any, tried: str) -> None:
 
 def describe_call(function: Callable[..., Any], args: Sequence[Any], params: Mapping[str, Any]) -> str:
     """The call as text, with its inputs below it."""
-    parameters = inspect.signature(function).parameters.values()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][: len(args)]
-    rest = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), "arguments")
-    several = [f"*{rest}"] if len(args) > len(names) else []
-    call = ", ".join([*names, *several, *(f"{name}={value}" for name, value in params.items())])
-    names += [f"{rest}[{i}]" for i in range(len(args) - len(names))]
+    names = _argument_names(function, len(args))
+    passed = dict.fromkeys(f"*{name[: name.index('[')]}" if "[" in name else name for name in names)
+    call = ", ".join([*passed, *(f"{name}={value}" for name, value in params.items())])
     return described(f"{function.__name__}({call})", dict(zip(names, args)))
+
+
+def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
+    """What the function calls so many positional arguments; of `*rest` each by its place, `rest[0]`."""
+    parameters = inspect.signature(function).parameters.values()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
+    rest = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), "arguments")
+    return [*names, *(f"{rest}[{i}]" for i in range(count - len(names)))]
 
 
 def described(what: str, inputs: Mapping[str, Any]) -> str:
@@ -286,11 +296,12 @@ class SideBySide(phase5.Interpreter):
         if want is not None:  # `None`: the package leaves out a value that nothing uses
             right = list(want) if eqn.multiple_results else np.asarray(want)
             same(got, right, tried, self.say, tolerance=self.tolerance)
-        for atom, arg, copy in zip(eqn.invars, args, copies):
+        for i, (atom, arg, right) in enumerate(zip(eqn.invars, args, copies)):
             if getattr(atom, "is_ref", False):
-                same(
-                    arg, copy, f"{tried}\nAfter it, the ref holds the wrong values.", self.say, tolerance=self.tolerance
-                )
+                what = f"{tried}\nAfter it, the ref holds the wrong values."
+                same(arg, right, what, self.say, tolerance=self.tolerance)
+            else:
+                same(arg, right, f"{tried}\nInput {i} has changed: a rule leaves the values that it is given alone.")
         return got
 
     def reference(self) -> phase5.Interpreter:

@@ -96,11 +96,15 @@ def full_tracebacks() -> Iterator[None]:
 
 def load(file: Path) -> ModuleType:
     """The module in `file`, run afresh."""
-    spec = importlib.util.spec_from_file_location(f"_answer_{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(_module_name(file), file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)  # never from a stale .pyc
     return module
+
+
+def _module_name(file: Path) -> str:
+    return f"_answer_{file.stem}"
 
 
 def _forget_answers() -> None:
@@ -158,6 +162,8 @@ def _failed(exercise: Exercise, file: Path, error: BaseException) -> Result:
     if isinstance(error, SyntaxError) and Path(error.filename or "") in _answers(file):
         return Result(exercise.name, "wrong", _syntax_error(error))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) in _answers(file)]
+    if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "") == _module_name(file) and not frames:
+        return Result(exercise.name, "wrong", _wrong(exercise, f"{_shown(file)} has no `{error.name}`."))
     if isinstance(error, NotImplementedError) and str(error) == stubs.UNSOLVED and frames:
         missing = Path(frames[-1].filename)
         if missing == file:

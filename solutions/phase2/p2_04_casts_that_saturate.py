@@ -50,6 +50,12 @@ too many.
 mistakes = (
     ("plain astype", "if x.dtype.kind ==", "if False and x.dtype.kind ==", "out of range"),
     ("clips in float32", "x.astype(np.float64)", "x", "out of range"),
+    (
+        "works in place",
+        "np.nan_to_num(x.astype(np.float64), nan=0.0)",
+        "np.nan_to_num(x, copy=False, nan=0.0).astype(np.float64)",
+        "argument x has changed",
+    ),
     ("forgets NaN", "np.nan_to_num(x.astype(np.float64), nan=0.0)", "x.astype(np.float64)", "NaN becomes 0"),
     ("rounds down", "limits.min, limits.max)", "limits.min, limits.max)\n        x = np.floor(x)", "not down"),
     ("rounds", "limits.min, limits.max)", "limits.min, limits.max).round()", "cut off"),

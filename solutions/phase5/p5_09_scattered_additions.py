@@ -26,7 +26,7 @@ def scatter_add(x, positions, updates):
 import jax.numpy as jnp
 from jax import lax
 
-from exercises.machinery.checking import describe_call, expect, same
+from exercises.machinery.checking import expect
 
 title = "Scattered additions"
 minutes = 15
@@ -77,9 +77,6 @@ def check(learner):
         x = random.integers(0, 100, (5, 3)).astype(np.int32)
         positions = np.array(positions, np.int32)
         updates = random.integers(1, 9, (len(positions), 3)).astype(np.int32)
-        before = x.copy()
         mode = lax.GatherScatterMode.FILL_OR_DROP
         want = lax.scatter_add(jnp.asarray(x), positions[:, None], updates, numbers, mode=mode)
         expect(learner.scatter_add, x, positions, updates, want=want, say=say)
-        tried = describe_call(learner.scatter_add, (before, positions, updates), {})
-        same(x, before, f"{tried}\nThe argument x has changed: rules work on copies.")

@@ -139,6 +139,11 @@ def test_a_rule_that_cannot_be_called_shows_how_it_is_called(tmp_path: Path) -> 
     assert not INTERNALS.search(message) and "solutions/" not in message
 
 
+def test_a_function_that_is_gone_is_missed(tmp_path: Path) -> None:
+    message = answered(tmp_path, "def div(", "def division(").message
+    assert message.startswith("p2_02_integer_division.py has no `div`.")
+
+
 def test_what_a_callback_raises_is_shown_as_the_learner_wrote_it(tmp_path: Path) -> None:
     wrong = "function(*map(np.asary, arrays))"
     message = of("the_callback", tmp_path, "function(*map(np.asarray, arrays))", wrong)
