@@ -251,8 +251,16 @@ def watch(options: argparse.Namespace, pause: Callable[[float], None] = time.sle
         for exercise in exercises():
             if saved.get(exercise.name) != before.get(exercise.name):
                 results[exercise.name] = check(exercise)
+                for capstone in waiting_for(exercise, results):
+                    results[capstone.name] = quietly_checked(capstone)
                 show_one(exercise, results)
     return 0
+
+
+def waiting_for(exercise: Exercise, results: dict[str, Result]) -> list[Exercise]:
+    """The capstones that are not solved, and that this answer is a part of."""
+    capstones = [e for e in exercises() if e.is_capstone and e.part is exercise.part and e is not exercise]
+    return [e for e in capstones if results[e.name].verdict != "solved"]
 
 
 def times_saved() -> dict[str, int]:
@@ -263,7 +271,7 @@ def times_saved() -> dict[str, int]:
 def show_one(exercise: Exercise, results: dict[str, Result]) -> None:
     """After a save: how this exercise stands, the progress, and what is next."""
     result = results[exercise.name]
-    write("\n" + "-" * 100)
+    write("\n" + "-" * min(100, account.columns()))
     account.write_bars(write, exercises(), results)
     account.write_result(write, exercise, result)
     if result.verdict == "solved":

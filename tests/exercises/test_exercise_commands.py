@@ -128,6 +128,23 @@ def test_watch_checks_at_each_save(workbook: Workbook) -> None:
             watch.kill()
 
 
+@pytest.mark.slow
+def test_watch_checks_a_capstone_again_when_what_it_lacked_is_saved(workbook: Workbook) -> None:
+    for name in ("p1_04_dispatch", "p1_07_capstone"):
+        workbook.solve(name)
+    command = [sys.executable, "-u", "-m", "exercises", "watch"]
+    with subprocess.Popen(
+        command, cwd=workbook.folder, env=environment(), stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as watch:
+        try:
+            assert "which is still to be written" in read_until(watch, "Watching")
+            workbook.solve("environment")
+            assert re.search(r"Phase 1: .* 3 of 7", read_until(watch, "The environment: solved."))
+            assert interrupted(watch) == 130
+        finally:
+            watch.kill()
+
+
 def interrupted(process: subprocess.Popen[str]) -> int:
     """Ends a process as Control-C does, as often as it takes: one may come while a check is being started."""
     for _ in range(30):
