@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -244,8 +244,11 @@ def _scan(
 
 
 def _while_loop(eager: EagerTrace, original: Any, cond_fun: Any, body_fun: Any, init_val: Any) -> Any:
-    """`lax.while_loop`, as `lax.scan`."""
-    return original(cond_fun, body_fun, tree_util.tree_map(eager.lifted, init_val))
+    """`lax.while_loop`, as `lax.scan`; a pipeline's carries refs, of which JAX's would make arrays."""
+    carry = tree_util.tree_map(eager.lifted, init_val)
+    while cond_fun(carry):
+        carry = tree_util.tree_map(eager.lifted, body_fun(carry))
+    return carry
 
 
 _IN_PYTHON: list[tuple[Any, Callable[..., Any], tuple[Any, ...]]] = [
@@ -266,26 +269,30 @@ class KernelFunction:
         called at every index of the grid: one with `if x > 0:` runs on values only.
     """
 
-    def __init__(self, kernel: Callable[..., Any]):
+    def __init__(self, call: PallasCallable):
         self.is_traced = True
-        self._kernel = kernel
+        self._call = call
         self._likes: list[Any] = []
         self._structure: Any = None
 
     def to_trace(self) -> Callable[..., Any]:
         """The function for JAX to trace; it takes note of the refs that it is given."""
 
-        @functools.wraps(self._kernel)
+        @functools.wraps(self._call.kernel)
         def kernel(*args: Any, **kwargs: Any) -> Any:
             self._likes, self._structure = tree_util.tree_flatten((args, kwargs))
-            return self._kernel(*args, **kwargs) if self.is_traced else None
+            return self._run(args, kwargs) if self.is_traced else None
 
         return kernel
 
     def __call__(self, eager: EagerTrace, memories: Sequence[np.ndarray]) -> None:
         """Calls the kernel on refs to these arrays; it must have been traced before."""
         args, kwargs = self._structure.unflatten(map(eager.argument, self._likes, memories))
-        self._kernel(*args, **kwargs)
+        self._run(args, kwargs)
+
+    def _run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        with self._call.tracing():
+            return self._call.kernel(*args, **kwargs)
 
 
 def traced_with_kernel(call: PallasCallable, *args: Any) -> tuple[TracedCall, KernelFunction]:
@@ -294,7 +301,7 @@ def traced_with_kernel(call: PallasCallable, *args: Any) -> tuple[TracedCall, Ke
     Raises:
       TypeError: if it is more than one `pallas_call` on its arguments.
     """
-    kernel = KernelFunction(call.kernel)
+    kernel = KernelFunction(call)
     try:
         traced = trace(call.make(kernel.to_trace()), *args)
     except Exception:
