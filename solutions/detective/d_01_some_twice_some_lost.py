@@ -76,9 +76,8 @@ title = "Some twice, some lost"
 minutes = 15
 primitives = ("get",)
 hints = (
-    "The sort exchanges: it reads two things, then writes both. `add` and `softmax` never write to what they "
-    "have read. "
-    "What happens to a value that has been read when its ref is written?",
+    "The sort exchanges: it reads two things, then writes both. `add` and `softmax` never write to what they have "
+    "read. What happens to a value that has been read when its ref is written?",
     "Put a `print` into `get` and `swap`, and look at the first exchange. Then look at what each rule does with "
     "`array[index]`, and compare.",
     "`np.asarray` makes an array of what is not one yet. Of an array, a view included, it makes nothing at all.",

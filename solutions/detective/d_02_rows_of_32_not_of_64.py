@@ -92,9 +92,8 @@ title = "Rows of 32, but not of 64"
 minutes = 20
 primitives = ("scan",)
 hints = (
-    "The stages of the sort up to rows of 16 are unrolled. The next is the first step of a loop, and rows of 64 "
-    "are the "
-    "first that need a second step.",
+    "The stages of the sort up to rows of 16 are unrolled. The next is the first step of a loop, and rows of 64 are "
+    "the first that need a second step.",
     "Print the step number in each step of the loop: it is part of the carry of a `scan`. Does it grow?",
     "The variable `unchanging` holds more than does not change. Give the body the constants alone, and then the carry.",
 )

@@ -75,13 +75,11 @@ from exercises.machinery import capstones
 title = "The last rows"
 minutes = 15
 hints = (
-    "Eleven rows in blocks of eight: the second block reaches past the end of the array. What is different about "
-    "it, from "
-    "its making to its end?",
+    "Eleven rows in blocks of eight: the second block reaches past the end of the array. What is different about it, "
+    "from its making to its end?",
     "Print `block.ref` and `outputs[0]` after `write_back`. The program has written the right thing. Where is it?",
-    "An assignment to a name, or to an attribute, changes what the name means. Only an assignment to an index "
-    "writes into "
-    "the array that is there.",
+    "An assignment to a name, or to an attribute, changes what the name means. Only an assignment to an index writes "
+    "into the array that is there.",
 )
 explanation = """
 `self.part = ...` gave the block another part; the array in `outputs`, of which the old part was a view, kept its

@@ -35,8 +35,7 @@ minutes = 15
 hints = (
     "Walk the tree as when you listed the primitives. The only question is which table holds inside an equation.",
     "`eqn.primitive in rules` decides for the equation. For what is inside an equation of JAX's, an empty table "
-    "gives "
-    "the right answer by itself.",
+    "gives the right answer by itself.",
     "Call yourself on each inner jaxpr with `rules` if the equation is ours and with `{}` if not, and add up.",
 )
 explanation = """

@@ -54,9 +54,8 @@ seconds = 120
 hints = (
     "The walk is the one you wrote before; what ran an equation there is `eval_equation` here, with `self`.",
     "`eval_equation(self, eqn, *values)` looks into `self.rules` and calls `self.fall_back`.",
-    "Fill the environment from `constvars` and `invars`; for each equation `write` what `eval_equation` answers "
-    "on the "
-    "values that `read` finds; at the end `read` the outputs.",
+    "Fill the environment from `constvars` and `invars`; for each equation `write` what `eval_equation` answers on "
+    "the values that `read` finds; at the end `read` the outputs.",
 )
 explanation = """
 This is phase 1, whole. No faster than JAX, for JAX does everything: the kernel is a single equation, `pallas_call`,

@@ -44,8 +44,8 @@ minutes = 10
 primitives = ("add", "sub", "mul", "neg", "lt", "select_n")
 hints = (
     "Careful with the order: where `which` is false, `select_n` takes the *first* case.",
-    "`np.choose(indices, choices)` picks by number. `np.where` picks its *second* argument where the condition "
-    "is true.",
+    "`np.choose(indices, choices)` picks by number. `np.where` picks its *second* argument where the condition is "
+    "true.",
     "`np.choose` does all of `select_n`. The table is one dictionary; NumPy's names are subtract, multiply, "
     "negative, less.",
 )

@@ -37,8 +37,8 @@ hints = (
     "Only one of the four directions needs care: from float to integer. There, bring the values into range first.",
     "`dtype.kind` is 'f' for floats, 'i' and 'u' for integers. `np.iinfo` knows the limits, `np.clip` keeps to them, "
     "`np.nan_to_num` deals with NaN. float32 cannot hold 2147483647.",
-    "For float to integer: go to float64, `np.nan_to_num(..., nan=0.0)`, `np.clip` to the limits; then `astype` "
-    "for all.",
+    "For float to integer: go to float64, `np.nan_to_num(..., nan=0.0)`, `np.clip` to the limits; then `astype` for "
+    "all.",
 )
 explanation = """
 C leaves the conversion of a float that is out of range undefined, and NumPy inherits that: the answer depends on the

@@ -36,9 +36,8 @@ minutes = 20
 hints = (
     "NumPy's slices stop at the end of the array by themselves: what they give is exactly the part that is inside.",
     "A tuple of slices indexes any number of axes. The shape of the part inside tells how much of the block to use.",
-    "Slice the array from `s` to `s + size` on every axis. To read: fill a block of NaN from its corner. To "
-    "write: assign "
-    "the corner of the block to the slice, in place with `[...]`.",
+    "Slice the array from `s` to `s + size` on every axis. To read: fill a block of NaN from its corner. To write: "
+    "assign the corner of the block to the slice, in place with `[...]`.",
 )
 explanation = """
 Five rows in blocks of two give three programs, and the third sees a row that is not there. XLA pads the array in the

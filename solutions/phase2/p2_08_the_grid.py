@@ -53,8 +53,8 @@ primitives = ("program_id", "num_programs")
 hints = (
     "It is a loop inside a loop, with the last axis innermost. NumPy can make the loops for any number of axes.",
     "`np.ndindex(*grid)` counts in C order: the last axis fastest. The rules look at the interpreter, not at arrays.",
-    '`interp.grid_index` and `interp.grid` are tuples; `eqn.params["axis"]` is the place in them; `np.int32` makes the '
-    "answer what JAX expects.",
+    '`interp.grid_index` and `interp.grid` are tuples; `eqn.params["axis"]` is the place in them; `np.int32` makes '
+    "the answer what JAX expects.",
 )
 explanation = """
 On a TPU the programs of a grid run one after the other on each core, and kernels rely on it: a matrix product keeps

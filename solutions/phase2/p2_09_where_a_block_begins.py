@@ -34,9 +34,8 @@ title = "Where a block begins"
 minutes = 10
 hints = (
     "The interpreter that runs the kernel can run the index map: it is a jaxpr, too.",
-    "`interp.eval_jaxpr(jaxpr, consts, *args)`; the constants are in the jaxpr's own `consts`, the arguments are "
-    "the grid "
-    "index as int32.",
+    "`interp.eval_jaxpr(jaxpr, consts, *args)`; the constants are in the jaxpr's own `consts`, the arguments are the "
+    "grid index as int32.",
     "Evaluate the map on `np.int32` of each grid index; then multiply each answer by `dim.size` where `dim.kind` is "
     '"blocked".',
 )

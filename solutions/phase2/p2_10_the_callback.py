@@ -42,8 +42,7 @@ hints = (
     "Two functions inside one another: an outer one that JAX can trace, and an inner one that gets real arrays.",
     "The outer one calls `io_callback`; the inner one makes NumPy arrays with `np.asarray` and calls `function`.",
     "Define `on_numpy(*arrays)`, which calls `function` on `map(np.asarray, arrays)`, and return a function that "
-    "hands "
-    "`on_numpy`, `result_shapes` and its own arguments to `io_callback`.",
+    "hands `on_numpy`, `result_shapes` and its own arguments to `io_callback`.",
 )
 explanation = """
 `jax.pure_callback` looks alike, but promises that the function has no effects: XLA may then run it twice, or not at

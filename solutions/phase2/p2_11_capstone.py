@@ -93,11 +93,9 @@ seconds = 120
 hints = (
     "Everything you need has a name already. `operands`, `whole`, the starts and the blocks go in step: zip them.",
     "`block_start(self, operand)`, `_cut(array, start, operand.block_shape)`, `self.eval_jaxpr(kernel, "
-    "kernel.consts, "
-    "...)` and `paste` are the four of them.",
-    "Three lists, one entry for each operand: starts, blocks, and the first `len(operands)` results; paste "
-    "those, and the "
-    "results after them are the scratch of the next program.",
+    "kernel.consts, ...)` and `paste` are the four of them.",
+    "Three lists, one entry for each operand: starts, blocks, and the first `len(operands)` results; paste those, "
+    "and the results after them are the scratch of the next program.",
 )
 explanation = """
 The kernel has left XLA: nothing of it is compiled as a whole any more. JAX still runs what the table lacks, one

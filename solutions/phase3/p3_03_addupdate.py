@@ -31,9 +31,8 @@ minutes = 5
 primitives = ("addupdate",)
 hints = (
     "Python has one statement that reads, adds and writes back.",
-    "An assignment such as `x[2:4] += 1` works on a part of an array, in place. An equation without results "
-    "answers with "
-    "`[]`.",
+    "An assignment such as `x[2:4] += 1` works on a part of an array, in place. An equation without results answers "
+    "with `[]`.",
     "One line adds, one returns the empty list. Do not forget the index: `ref += value` would add everywhere.",
 )
 explanation = """

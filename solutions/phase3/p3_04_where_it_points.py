@@ -52,15 +52,12 @@ title = "Where it points"
 minutes = 20
 primitives = ("get", "swap")
 hints = (
-    "Go through the axes one by one: first find the start, whatever the part is; then the end; then see whether "
-    "both are "
-    "inside.",
-    "`value(part, operands)` fills an `Operand` in. A slice of `size` elements, `stride` apart, ends one after "
-    "its last "
-    "element: `start + (size - 1) * stride + 1`.",
-    "Make the start an `int` with `value`, of `part.start` for a `Slice` and of `part` otherwise; compute the "
-    "stop; raise "
-    "if `start < 0` or `stop > length`; append a `slice` or the number.",
+    "Go through the axes one by one: first find the start, whatever the part is; then the end; then see whether both "
+    "are inside.",
+    "`value(part, operands)` fills an `Operand` in. A slice of `size` elements, `stride` apart, ends one after its "
+    "last element: `start + (size - 1) * stride + 1`.",
+    "Make the start an `int` with `value`, of `part.start` for a `Slice` and of `part` otherwise; compute the stop; "
+    "raise if `start < 0` or `stop > length`; append a `slice` or the number.",
 )
 explanation = """
 Why the check: NumPy accepts a negative start and counts from the end, and cuts off a slice that is too long. Both

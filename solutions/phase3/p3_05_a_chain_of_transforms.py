@@ -41,11 +41,10 @@ minutes = 15
 primitives = ("get", "swap")
 hints = (
     "One transform after the other, each on what the last one gave. Which of the three might copy?",
-    "Slicing and transposing always give views. `np.reshape` copies when it must, unless told not to: "
-    "`copy=False` makes "
-    "it raise instead.",
-    "A loop with `match`: `case Index(indices)`, `case Reshape(shape)`, `case Transpose(permutation)`; rebind "
-    "`ref` in each.",
+    "Slicing and transposing always give views. `np.reshape` copies when it must, unless told not to: `copy=False` "
+    "makes it raise instead.",
+    "A loop with `match`: `case Index(indices)`, `case Reshape(shape)`, `case Transpose(permutation)`; rebind `ref` "
+    "in each.",
 )
 explanation = """
 A reshape that copies is the quiet kind of fault: reading through it is right, writing through it goes nowhere.

@@ -49,12 +49,10 @@ title = "Blocks are views"
 minutes = 15
 hints = (
     "Two cases, told apart by the shape of the part that is inside the array.",
-    "If `self.part.shape` is the block's shape, the part itself is the ref. Otherwise make an uninitialised "
-    "array and "
-    "copy the part into its corner; `inner()` is that corner.",
-    "The ref is `self.part` itself, or a new array whose `inner()` is assigned the part with `[...]`. To write "
-    "back, assign "
-    "`inner()` to the part, also with `[...]`, unless the ref is the part.",
+    "If `self.part.shape` is the block's shape, the part itself is the ref. Otherwise make an uninitialised array "
+    "and copy the part into its corner; `inner()` is that corner.",
+    "The ref is `self.part` itself, or a new array whose `inner()` is assigned the part with `[...]`. To write back, "
+    "assign `inner()` to the part, also with `[...]`, unless the ref is the part.",
 )
 explanation = """
 In phase 2 every program copied its blocks out and in, whatever it did with them. Now a block costs one slicing, and

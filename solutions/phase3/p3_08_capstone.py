@@ -104,9 +104,8 @@ hints = (
     "The three rules are your earlier functions, given the place that `place` finds. The program is three steps.",
     "`place(eqn, ref, operands)` answers with what your `get` takes first: a ref and an index. A block's start is "
     "`self.block_start(operand)`.",
-    "Make a `Block` for each array and operand, evaluate `call.jaxpr` on all their refs and the scratch, then "
-    "have every "
-    "block write back.",
+    "Make a `Block` for each array and operand, evaluate `call.jaxpr` on all their refs and the scratch, then have "
+    "every block write back.",
 )
 explanation = """
 Compare the loop with phase 2's. There is no new block to paste, no scratch to keep: writing in place has made both

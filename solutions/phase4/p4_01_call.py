@@ -35,8 +35,7 @@ primitives = ("jit",)
 hints = (
     "The interpreter that is running your rule can evaluate any jaxpr. Which one, and on what?",
     "`interp.eval_jaxpr` takes the jaxpr, its constants and the arguments one by one; it answers with a list, as "
-    "your "
-    "rule is to do.",
+    "your rule is to do.",
     'Take `eqn.params["jaxpr"]`, and hand its `consts` and your `*args` to `interp.eval_jaxpr`.',
 )
 explanation = """

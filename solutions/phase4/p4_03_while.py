@@ -41,12 +41,10 @@ minutes = 15
 primitives = ("while",)
 hints = (
     "Take the arguments apart into three first. Then it is Python's `while`, with a jaxpr in place of the condition.",
-    "Slices take the arguments apart. `interp.eval_jaxpr(condition, condition.consts, *its_constants, "
-    "*carry)[0]` is the "
-    "condition's answer.",
-    "`while` the condition, evaluated on its constants and the carry, holds: the carry becomes what the body "
-    "answers on "
-    "its own constants and the carry.",
+    "Slices take the arguments apart. `interp.eval_jaxpr(condition, condition.consts, *its_constants, *carry)[0]` is "
+    "the condition's answer.",
+    "`while` the condition, evaluated on its constants and the carry, holds: the carry becomes what the body answers "
+    "on its own constants and the carry.",
 )
 explanation = """
 With refs among the constants, this simple loop is right where a compiled one has trouble: `interpret=True` turns

@@ -52,9 +52,8 @@ hints = (
     "A `for` over the row numbers; what changes with `reverse` is only the order in which it goes through them.",
     "Make each array of `ys` before the loop with `np.empty(var.shape, var.dtype)`, for `var` in "
     "`eqn.outvars[num_carry:]`. In the loop, `interp.eval_jaxpr` gives new carry and rows in one list.",
-    "Call the body with the constants, the carry and `x[i]` of every array; the first `num_carry` results are "
-    "the next "
-    "carry, each of the others goes to row `i` of its `y`.",
+    "Call the body with the constants, the carry and `x[i]` of every array; the first `num_carry` results are the "
+    "next carry, each of the others goes to row `i` of its `y`.",
 )
 explanation = """
 XLA has to compile the loop, carry included, before the first step runs; here a loop is a loop. The row numbers carry

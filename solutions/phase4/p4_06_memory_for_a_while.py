@@ -38,12 +38,10 @@ minutes = 10
 primitives = ("run_scoped",)
 hints = (
     "It is a call, with two differences: where the constants come from, and where the arguments come from.",
-    "`interp.eval_jaxpr(jaxpr, consts, *args)`: the constants are what your rule was given; the arguments are "
-    "new arrays, "
-    "one for each of `jaxpr.invars`.",
+    "`interp.eval_jaxpr(jaxpr, consts, *args)`: the constants are what your rule was given; the arguments are new "
+    "arrays, one for each of `jaxpr.invars`.",
     "Make a list with `uninitialized` for every variable in `jaxpr.invars`, and evaluate the jaxpr on it with "
-    "`captured` "
-    "as its constants.",
+    "`captured` as its constants.",
 )
 explanation = """
 Where a call closes over nothing, a scope closes over the refs around it: they come as constants, and a write to one

@@ -66,8 +66,7 @@ seconds = 120
 hints = (
     "One dictionary: what phase 3 has, and nine entries more.",
     "Two asterisks unpack a dictionary into another, phase 3's first. `dict.fromkeys(primitives, rule)` gives "
-    "several the "
-    "same rule.",
+    "several the same rule.",
     "The five kinds of call all get `call`; then one line each for `primitives.cond_p`, `while_p`, `scan_p` and "
     "`run_scoped_p`.",
 )

@@ -31,11 +31,9 @@ minutes = 10
 primitives = ("reduce_sum",)
 hints = (
     "The dtype in which one adds need not be the dtype of the answer.",
-    "`np.sum` takes `axis`, which may be a tuple, and `dtype`, in which it adds. `x.dtype.itemsize` is 2 for "
-    "float16 and "
-    'bfloat16; bfloat16\'s `kind` is no "f", so ask what it is not.',
-    'Choose float32 for two-byte dtypes that are no integers (kinds "i" and "u"), else `x.dtype`; sum in '
-    "that; then "
+    "`np.sum` takes `axis`, which may be a tuple, and `dtype`, in which it adds. `x.dtype.itemsize` is 2 for float16 "
+    'and bfloat16; bfloat16\'s `kind` is no "f", so ask what it is not.',
+    'Choose float32 for two-byte dtypes that are no integers (kinds "i" and "u"), else `x.dtype`; sum in that; then '
     "`astype(x.dtype)`.",
 )
 explanation = """

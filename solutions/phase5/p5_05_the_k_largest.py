@@ -30,12 +30,10 @@ minutes = 20
 primitives = ("top_k",)
 hints = (
     "Reading a sorted row from its end gives the largest first, but of equal values the last. Unless the row was "
-    "turned "
-    "round before it was sorted.",
+    "turned round before it was sorted.",
     '`np.argsort(..., kind="stable")` of `x[:, ::-1]`, read backwards: its numbers count from the end of the row.',
     "Sort the reversed rows by position, reverse the order, keep `k`, and take each from `n - 1`; "
-    "`astype(np.int32)`; fetch "
-    "the values with `np.take_along_axis`.",
+    "`astype(np.int32)`; fetch the values with `np.take_along_axis`.",
 )
 explanation = """
 Negating the values would be the shorter way, and is wrong twice: for the smallest integer, whose negative is
@@ -63,7 +61,7 @@ mistakes = (
 
 def check(learner):
     random = np.random.default_rng()
-    x = random.standard_normal((3, 8)).round(2).astype(np.float32)
+    x = random.permutation(24).reshape(3, 8).astype(np.float32) / 4 - 3
     _expect(learner, x, 3, "The largest first.")
     _expect(learner, x, 8, "k may be the whole row: the largest first.")
     _expect(learner, random.integers(0, 3, (3, 9)).astype(np.int32), 5, "Of equal values the first comes first.")

@@ -41,11 +41,9 @@ primitives = ("dot_general",)
 hints = (
     "Give every axis a letter; axes that belong together get the same one. Then it is a formula that NumPy can read.",
     '`np.einsum("abc,adc->abd", x, y)` sums over letters that do not appear after the arrow. '
-    "`string.ascii_lowercase` "
-    "has letters.",
-    "Name the axes of `x` a, b, c, ... and those of `y` A, B, C, ...; rename the paired axes of `y`; the "
-    "result's letters "
-    "are the batch, the rest of `x`, the rest of `y`.",
+    "`string.ascii_lowercase` has letters.",
+    "Name the axes of `x` a, b, c, ... and those of `y` A, B, C, ...; rename the paired axes of `y`; the result's "
+    "letters are the batch, the rest of `x`, the rest of `y`.",
 )
 explanation = """
 `np.einsum` is a reader's choice: short, and right by construction. It is not fast: for large products the package

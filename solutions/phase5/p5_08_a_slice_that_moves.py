@@ -31,8 +31,8 @@ minutes = 10
 primitives = ("dynamic_slice",)
 hints = (
     "The window's size never changes. What is the largest start at which it still fits?",
-    "Along each axis the start lies between 0 and `length - size`: `min` and `max`. A tuple of slices indexes "
-    "all axes.",
+    "Along each axis the start lies between 0 and `length - size`: `min` and `max`. A tuple of slices indexes all "
+    "axes.",
     "For each axis: `start` clamped between 0 and `length - size`, then a slice of `size` from there.",
 )
 explanation = """

@@ -61,8 +61,8 @@ from pallas_np import phase5
 title = "Scalars that come first"
 minutes = 20
 hints = (
-    "Split the arrays in two: those that are prefetched, and those that have blocks. The first kind goes everywhere as "
-    "it is.",
+    "Split the arrays in two: those that are prefetched, and those that have blocks. The first kind goes everywhere "
+    "as it is.",
     "`len(call.prefetch)` says how many are prefetched. `np.ndindex` makes the order of programs; "
     "`interp.grid_index` has to be set before an index map is asked.",
     "`block`: evaluate the map on the grid index (as int32), then the prefetched arrays; a slice for each axis. "

@@ -66,8 +66,8 @@ primitives = ("dma_start", "dma_wait")
 hints = (
     "Starting only notes what is to be copied. All the work is in the wait, and it is a loop: while too little has "
     "arrived, do the oldest copy.",
-    "`popleft` takes the oldest of a `deque`. Assigning to `target[...]` writes into the array, assigning to `target` "
-    "does not. An array's size in bytes is its `nbytes`.",
+    "`popleft` takes the oldest of a `deque`. Assigning to `target[...]` writes into the array, assigning to "
+    "`target` does not. An array's size in bytes is its `nbytes`.",
     "While `arrived` is less than `nbytes`: if nothing is pending, raise; else take the oldest, copy it, and add its "
     "bytes to `arrived`. After the loop take `nbytes` off.",
 )

@@ -97,9 +97,8 @@ hints = (
     "One dictionary again, and one call.",
     "Begin with phase 4's rules; a dictionary comprehension over `OTHERS` gets functions of `lax_numpy` by name with "
     "`getattr`. The four adaptors are in this file.",
-    "Seven entries `lax_primitive(...)`: the four adaptors, and `reduce_sum`, `cummax`, "
-    "`dynamic_slice` as "
-    "they are. The fall-back calls yours, with `self`.",
+    "Seven entries `lax_primitive(...)`: the four adaptors, and `reduce_sum`, `cummax`, `dynamic_slice` as they are. "
+    "The fall-back calls yours, with `self`.",
 )
 explanation = """
 From here on nothing of a kernel is compiled, and whatever your table cannot do it names. Most of the time of a call
