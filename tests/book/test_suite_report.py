@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.site
+
 QUANTITIES = ("cold", "trace", "own", "warm", "peak")
 
 
