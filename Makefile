@@ -104,6 +104,7 @@ bench: $(STAMPS)/dev
 	@$(PY) -m benchmarks
 	@$(PY) -m benchmarks.memory_benchmark
 	@$(PY) -m benchmarks.checks_benchmark
+	@$(PY) -m benchmarks.import_benchmark
 
 # --- Tests -----------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks import import_benchmark
 from benchmarks import report as reports
 from benchmarks.suite import CASES
 from pallas_np import compiler, phase5, phase_benchmark
@@ -50,6 +51,10 @@ def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
     assert drawing.stat().st_size > 1000
     again = subprocess.run([*command[:3], "--from", file], cwd=ROOT, capture_output=True, text=True)
     assert again.stdout == done.stdout
+
+
+def test_importing_the_package_adds_little_to_importing_jax() -> None:
+    assert import_benchmark.share(import_benchmark.seconds(repeats=3)) < import_benchmark.LIMIT
 
 
 def made_up(**times: dict[str, float]) -> reports.Report:
