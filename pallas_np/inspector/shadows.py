@@ -7,9 +7,39 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from pallas_np.errors import SourceLocation
+from pallas_np.frontend import Equation
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is behind a mark: memory that nobody has written, and what read it first.
+
+    Attributes:
+      memory: the element, in words: `"acc_ref[0]"`.
+      ref: the name of its ref; `None` if it has none.
+      advice: what to do about it.
+      read: the equation that read it, after those that it is nested in.
+    """
+
+    memory: str
+    ref: str | None
+    advice: str
+    read: tuple[Equation, ...]
+
+    def told(self, stack: Sequence[SourceLocation]) -> str:
+        """It in words, with the line that read it, unless that is the last of `stack`."""
+        places = [place for eqn in self.read for place in eqn.locations]
+        if not places or (stack and (places[-1].file, places[-1].line) == (stack[-1].file, stack[-1].line)):
+            return self.memory
+        text = f" ({places[-1].text})" if places[-1].text else ""
+        return f"{self.memory}, read at {places[-1].short_file}:{places[-1].line}{text}"
 
 
 class Shadow:
@@ -18,13 +48,13 @@ class Shadow:
     Attributes:
       bytes: for each byte of it 255 if it is marked, else 0.
       writers: for each byte the number of the write that marked it, 0 where there was none; `None` if there never was.
-      source: the memory behind marks that no write has left, in words; `""` if it is this.
+      origin: the memory behind marks that no write has left; `None` if it is this.
     """
 
     def __init__(self, nbytes: int):
         self.bytes = np.zeros(nbytes, np.uint8)
         self.writers: np.ndarray | None = None
-        self.source = ""
+        self.origin: Origin | None = None
 
 
 class Shadows:
@@ -53,17 +83,17 @@ class Shadows:
         found = marks_of_bits(bits)
         return found if found.any() else None
 
-    def mark_new(self, array: np.ndarray, marks: Any, source: str) -> None:
-        """Marks elements of memory that has just been made, from a value; `source` is the memory behind that."""
+    def mark_new(self, array: np.ndarray, marks: Any, origin: Origin) -> None:
+        """Marks elements of memory that has just been made, from a value; `origin` is the memory behind that."""
         self.mark(array, marks)
         _, shadow = self._of(array, make=True)
         assert shadow is not None
-        shadow.source = source
+        shadow.origin = origin
 
-    def source(self, array: np.ndarray) -> str:
-        """The memory behind marks that no write has left, in words; `""` if it is the array's own."""
+    def origin(self, array: np.ndarray) -> Origin | None:
+        """The memory behind marks that no write has left; `None` if it is the array's own."""
         _, shadow = self._of(array, make=False)
-        return "" if shadow is None else shadow.source
+        return None if shadow is None else shadow.origin
 
     def mark(self, array: np.ndarray, marks: Any) -> None:
         """Marks these elements of the array, and clears the others."""

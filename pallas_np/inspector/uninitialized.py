@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pallas_np import phase5
-from pallas_np.errors import UninitializedError
+from pallas_np.errors import SourceLocation, UninitializedError
 from pallas_np.frontend import Equation, Jaxpr, KernelCall, Operand, Var, operand_facts
 from pallas_np.frontend import primitives as p
 from pallas_np.frontend.primitives import lax_primitive
@@ -22,7 +22,7 @@ from pallas_np.frontend.refs import Index, Slice, Transform
 from pallas_np.frontend.refs import Operand as IndexOperand
 from pallas_np.inspector.dependence import Marks, dependent
 from pallas_np.inspector.observed import Observed, ObservedPlace, Observer
-from pallas_np.inspector.shadows import Shadows, bits_of_marks, marks_of_bits
+from pallas_np.inspector.shadows import Origin, Shadows, bits_of_marks, marks_of_bits
 from pallas_np.options import Options
 from pallas_np.phase1 import structure
 from pallas_np.phase3 import read, write
@@ -38,13 +38,18 @@ class Write:
       equations: those under way, outermost first.
       grid_index: the program that wrote.
       ref: the name of the ref.
-      source: the memory behind it, in words.
+      origin: the memory behind it.
     """
 
     equations: tuple[Equation, ...]
     grid_index: tuple[int, ...]
     ref: str
-    source: str
+    origin: Origin
+
+    @property
+    def stack(self) -> tuple[SourceLocation, ...]:
+        """The user's lines, from the kernel inwards."""
+        return tuple(place for eqn in self.equations for place in eqn.locations)
 
     def place(self) -> dict[str, Any]:
         """What an error about it says of where it is."""
@@ -52,7 +57,7 @@ class Write:
         refs = [getattr(atom, "is_ref", False) for atom in last.invars]
         names = [self.ref if is_ref and sum(refs) == 1 else "" for is_ref in refs]
         return {
-            "stack": tuple(place for eqn in self.equations for place in eqn.locations),
+            "stack": self.stack,
             "grid_index": self.grid_index,
             "primitive": last.name,
             "operands": tuple(map(operand_facts, last.invars, names)),
@@ -64,7 +69,7 @@ class Knowledge:
 
     Attributes:
       memory: the marks of memory.
-      values: of values, by identity, their marks and the memory behind them in words; the first keeps them in step with
+      values: of values, by identity, their marks and the memory behind them; the first keeps them in step with
         the value's life.
       writes: the writes that have left marks, by number; the first is none.
       numbers: the other way round.
@@ -72,15 +77,15 @@ class Knowledge:
 
     def __init__(self) -> None:
         self.memory = Shadows()
-        self.values: dict[int, tuple[Any, np.ndarray, str]] = {}
+        self.values: dict[int, tuple[Any, np.ndarray, Origin]] = {}
         self.writes: list[Write | None] = [None]
         self.numbers: dict[Write, int] = {}
 
-    def note(self, value: np.ndarray, marks: np.ndarray, source: str) -> np.ndarray:
+    def note(self, value: np.ndarray, marks: np.ndarray, origin: Origin) -> np.ndarray:
         """The value, which has these marks from now on, as an object of its own."""
         value = np.asarray(value)[...]
         key, table = id(value), self.values
-        table[key] = weakref.ref(value, lambda _: table.pop(key, None)), marks, source
+        table[key] = weakref.ref(value, lambda _: table.pop(key, None)), marks, origin
         return value
 
     def forget(self) -> None:
@@ -113,7 +118,7 @@ class FollowedPlace(ObservedPlace):
         marks = marks_of_bits(read(bits, self.transforms, self.operands))
         if not marks.any():
             return value
-        return self.interp.known.note(value, marks, self.interp.source_of_memory(self.ref, self.positions()[marks]))
+        return self.interp.known.note(value, marks, self.interp.origin_of_memory(self.ref, self.positions()[marks]))
 
     def write(self, value: Any) -> None:
         super().write(value)
@@ -135,7 +140,7 @@ class FollowedPlace(ObservedPlace):
         everywhere = np.broadcast_to(False if marks is None else marks, shape)
         write(bits, self.transforms, self.operands, bits_of_marks(everywhere, self.dtype))
         if marks is not None:
-            self.interp.wrote(self.ref, self.positions()[everywhere], self.interp.source(value))
+            self.interp.wrote(self.ref, self.positions()[everywhere], self.interp.origin(value))
 
 
 def _dynamic(transforms: Sequence[Transform]) -> list[int]:
@@ -177,7 +182,7 @@ class Following(Observed):
         memory = super().memory_of(value)
         marks = self.marks(value)
         if marks is not None:
-            self.known.memory.mark_new(memory, marks, self.source(value))
+            self.known.memory.mark_new(memory, marks, self.origin(value))
         return memory
 
     def move(self, source: np.ndarray, target: np.ndarray) -> None:
@@ -186,29 +191,44 @@ class Following(Observed):
 
     def read_from(self, ref: np.ndarray, value: np.ndarray, marks: np.ndarray) -> np.ndarray:
         """The value of a whole ref, with its marks."""
-        return self.known.note(value, marks, self.source_of_memory(ref, np.flatnonzero(marks)))
+        return self.known.note(value, marks, self.origin_of_memory(ref, np.flatnonzero(marks)))
 
-    def source_of_memory(self, ref: np.ndarray, positions: np.ndarray) -> str:
+    def origin_of_memory(self, ref: np.ndarray, positions: np.ndarray) -> Origin:
         """The memory behind the first of these marks, which lie in a ref: itself, or that behind what was written."""
         index = tuple(map(int, np.unravel_index(positions.flat[0], ref.shape)))
         writers = self.known.memory.writers(ref)
         write = None if writers is None else self.known.writes[int(writers[index])]
         if write is not None:
-            return write.source
-        known = self.refs.get(id(ref))
-        itself = f"{known.name}{list(index) if index else ''}" if known else "an empty array, or the padding of one"
-        return self.known.memory.source(ref) or itself
+            return write.origin
+        return self.known.memory.origin(ref) or self._itself(ref, index)
+
+    def _itself(self, ref: np.ndarray, index: tuple[int, ...]) -> Origin:
+        known, read = self.refs.get(id(ref)), tuple(self.equations)
+        if known is None:
+            return Origin("an empty array, or the padding of one", None, UninitializedError.usual_advice, read)
+        element = f"{known.name}{list(index) if index else ''}"
+        if any(known.name == operand.ref.name for operand in self.call.inputs):
+            return Origin(element, known.name, f"mask the padding of {known.name}'s block", read)
+        advice = f"write to {known.name} before it is read; a ragged block's padding wants a mask"
+        return Origin(element, known.name, advice, read)
+
+    def turned_off(self, ref: np.ndarray) -> Origin:
+        """What a masked load answers for the lanes that its mask turns off."""
+        name = self._name(ref)
+        return Origin(
+            f"a lane of {name} that the mask turns off", name, "give the load an `other`", tuple(self.equations)
+        )
 
     def _name(self, ref: np.ndarray) -> str:
         known = self.refs.get(id(ref))
         return known.name if known else "a ref"
 
-    def wrote(self, ref: np.ndarray, positions: np.ndarray, source: str) -> None:
+    def wrote(self, ref: np.ndarray, positions: np.ndarray, origin: Origin) -> None:
         """Notes that the innermost equation has written marked elements to a ref."""
-        write = Write(tuple(self.equations), tuple(map(int, self.grid_index)), self._name(ref), source)
+        write = Write(tuple(self.equations), tuple(map(int, self.grid_index)), self._name(ref), origin)
         writers = self.known.memory.writers(ref, make=True)
         assert writers is not None
-        writers[np.unravel_index(positions, ref.shape)] = self.known.number(write)
+        writers[np.unravel_index(positions, ref.shape) if ref.shape else ...] = self.known.number(write)
 
     # Values.
 
@@ -219,45 +239,61 @@ class Following(Observed):
         known = self.known.values.get(id(value))
         return self.known.memory.marks(value) if known is None else known[1]
 
-    def source(self, value: Any) -> str:
-        """The memory behind a value that has marks, in words."""
+    def origin(self, value: Any) -> Origin:
+        """The memory behind a value that has marks."""
         known = self.known.values.get(id(value))
         if known is not None:
             return known[2]
         marks = self.marks(value)
-        return "" if marks is None else self.source_of_memory(value, np.flatnonzero(marks))
+        assert marks is not None
+        return self.origin_of_memory(value, np.flatnonzero(marks))
 
     def part(self, value: Any, i: int) -> Any:
         """`value[i]`, with its marks."""
         marks = self.marks(value)
         if marks is None or not marks[i].any():
             return value[i]
-        return self.known.note(value[i], marks[i], self.source(value))
+        return self.known.note(value[i], marks[i], self.origin(value))
 
-    def refuse(self, value: Any, what: str, **place: Any) -> None:
+    def refuse(self, value: Any, what: str, eqn: Equation | None = None, stack: Sequence[SourceLocation] = ()) -> None:
         """Raises if what decides on something depends on memory that nobody has written.
+
+        Args:
+          value: what decides.
+          what: what it is, in words.
+          eqn: the equation that it decides on, if that is not yet under way.
+          stack: the user's lines, where there is no equation.
 
         Raises:
           UninitializedError: with the memory.
         """
-        if self.marks(value) is not None:
-            raise UninitializedError(f"{what} depends on memory that nobody has written: {self.source(value)}", **place)
+        if self.marks(value) is None:
+            return
+        origin = self.origin(value)
+        under_way = [*self.equations, *([] if eqn is None else [eqn])]
+        here = stack or [line for eqn in under_way for line in eqn.locations]
+        raise UninitializedError(
+            f"{what} depends on memory that nobody has written: {origin.told(here)}",
+            advice=origin.advice,
+            ref=origin.ref,
+            stack=stack,
+        )
 
     # Evaluation.
 
     def eval_equation(self, eqn: Equation, *args: Any) -> Any:
         for position in _decisive(eqn):
-            self.refuse(args[position], "which branch is taken" if eqn.primitive is p.cond_p else "an index")
+            self.refuse(args[position], "which branch is taken" if eqn.primitive is p.cond_p else "an index", eqn)
         answer = super().eval_equation(eqn, *args)
         if eqn.primitive in _FOLLOWED_WITHIN:
             return answer
         marks = [None if getattr(atom, "is_ref", False) else self.marks(arg) for atom, arg in zip(eqn.invars, args)]
         if all(mark is None for mark in marks):
             return answer
-        source = next(self.source(arg) for arg, mark in zip(args, marks) if mark is not None)
+        origin = next(self.origin(arg) for arg, mark in zip(args, marks) if mark is not None)
         results = answer if eqn.multiple_results else [answer]
         found = [
-            result if mark is None else self.known.note(result, mark, source)
+            result if mark is None else self.known.note(result, mark, origin)
             for result, mark in zip(results, dependent(eqn, args, marks, results))
         ]
         return found if eqn.multiple_results else found[0]
@@ -277,7 +313,7 @@ class Following(Observed):
         for array in arrays:
             marks = self.marks(array)
             if marks is not None:  # a value of the kernel that calls this one is memory here
-                self.known.memory.mark_new(array, marks, self.source(array))
+                self.known.memory.mark_new(array, marks, self.origin(array))
         try:
             return super().run(call, *arrays)
         finally:
@@ -311,8 +347,9 @@ class Following(Observed):
             )
         error = UninitializedError(
             f"{count} of the output {name} depend on memory that nobody has written: "
-            f"the first, at {first}, on {write.source}",
-            ref=name,
+            f"the first, at {first}, on {write.origin.told(write.stack)}",
+            advice=write.origin.advice,
+            ref=write.origin.ref,
         )
         vars(error).update(write.place())
         raise error
@@ -358,16 +395,17 @@ class Stack:
     """What a scan stacks up, with its marks."""
 
     def __init__(self, var: Var):
-        self.array, self.marks, self.source = np.empty(var.shape, var.dtype), np.zeros(var.shape, bool), ""
+        self.array, self.marks = np.empty(var.shape, var.dtype), np.zeros(var.shape, bool)
+        self.origin: Origin | None = None
 
     def put(self, interp: Following, i: int, result: Any) -> None:
         self.array[i] = result
         marks = interp.marks(result)
         if marks is not None:
-            self.marks[i], self.source = marks, interp.source(result)
+            self.marks[i], self.origin = marks, interp.origin(result)
 
     def value(self, interp: Following) -> np.ndarray:
-        return interp.known.note(self.array, self.marks, self.source) if self.marks.any() else self.array
+        return self.array if self.origin is None else interp.known.note(self.array, self.marks, self.origin)
 
 
 @structure
@@ -386,7 +424,7 @@ def masked_load(interp: Following, eqn: Equation, *args: Any) -> np.ndarray:
     lanes = Lanes(interp, eqn, args, mask)
     rest = np.True_ if other is None else _known_marks(interp, other)
     marks = np.where(lanes.on, lanes.held, rest) | _known_marks(interp, mask)
-    return lanes.answer(value, marks, other)
+    return lanes.answer(value, marks, other, mask)
 
 
 @structure
@@ -397,8 +435,8 @@ def masked_swap(interp: Following, eqn: Equation, *args: Any) -> np.ndarray:
         return old
     lanes = Lanes(interp, eqn, args, mask)
     given = np.broadcast_to(_known_marks(interp, value) | _known_marks(interp, mask), lanes.on.shape)
-    answer = lanes.answer(old, np.where(lanes.on, lanes.held, given), value)
-    lanes.leave(given, value)
+    answer = lanes.answer(old, np.where(lanes.on, lanes.held, given), value, mask)
+    lanes.leave(given, value, mask)
     return answer
 
 
@@ -421,7 +459,7 @@ def atomic_cas(interp: Following, eqn: Equation, ref: np.ndarray, compare: Any, 
     for given in (compare, value):
         if interp.marks(given) is not None:
             interp.known.memory.mark(ref, True)
-            interp.wrote(ref, np.zeros(1, np.intp), interp.source(given))
+            interp.wrote(ref, np.zeros(1, np.intp), interp.origin(given))
     return old if held is None else interp.read_from(ref, old, held)
 
 
@@ -434,6 +472,7 @@ class Lanes:
     """The lanes of a masked access, and their marks.
 
     Attributes:
+      ref: the ref that it is in.
       on: the mask.
       held: which lanes' memory is marked; none of those that the mask turns off.
     """
@@ -443,7 +482,7 @@ class Lanes:
         where, self.positions, self.on = lanes_of(interp, view, args, mask)
         for position in _dynamic(view.transforms[-1:]):
             self._refuse(interp, args[position])
-        self.interp, self.memory = interp, where.view()
+        self.interp, self.ref, self.memory = interp, where.ref, where.view()
         marks = interp.known.memory.marks(self.memory)
         self.held = np.False_ & self.on if marks is None else marks.reshape(-1)[self.positions] & self.on
 
@@ -454,25 +493,25 @@ class Lanes:
         if used:
             interp.refuse(index, "an index")
 
-    def source(self, value: Any) -> str:
-        """The memory behind their marks: this one, or that behind a value which has some."""
+    def origin(self, *given: Any) -> Origin:
+        """What is behind their marks: this memory, what they are given, or nothing at all."""
         if self.held.any():
-            return self.interp.source_of_memory(self.memory, self.positions[self.held])
-        return self.interp.source(value)
+            return self.interp.origin_of_memory(self.memory, self.positions[self.held])
+        marked = [value for value in given if self.interp.marks(value) is not None]
+        return self.interp.origin(marked[0]) if marked else self.interp.turned_off(self.ref)
 
-    def leave(self, marks: np.ndarray, value: Any) -> None:
+    def leave(self, marks: np.ndarray, *given: Any) -> None:
         """Marks the memory of the lanes that are on as given."""
-        source = self.source(value)
         known = self.interp.known.memory.marks(self.memory)
         flat = np.zeros(self.memory.size, bool) if known is None else known.reshape(-1).copy()
         flat[self.positions[self.on]] = marks[self.on]
-        self.interp.known.memory.mark(self.memory, flat.reshape(self.memory.shape))
         if (marks & self.on).any():
-            self.interp.wrote(self.memory, self.positions[marks & self.on], source)
+            self.interp.wrote(self.memory, self.positions[marks & self.on], self.origin(*given))
+        self.interp.known.memory.mark(self.memory, flat.reshape(self.memory.shape))
 
-    def answer(self, old: np.ndarray, marks: np.ndarray, value: Any) -> np.ndarray:
+    def answer(self, old: np.ndarray, marks: np.ndarray, *given: Any) -> np.ndarray:
         """What the lanes held, with its marks."""
-        return self.interp.known.note(old, marks, self.source(value)) if marks.any() else old
+        return self.interp.known.note(old, marks, self.origin(*given)) if marks.any() else old
 
 
 _following_rules: dict[Any, Callable[..., Any]] = {

@@ -59,10 +59,10 @@ def test_padding_in_a_sum_wants_a_mask() -> None:
     what, source = error.problem.split(": ")
     assert what == "1 of 3 elements of the output out_ref depend on memory that nobody has written"
     assert source == "the first, at (2,), on x_ref[2]"
-    assert (error.grid_index, error.primitive, error.ref) == ((2,), "swap", "out_ref")
+    assert (error.grid_index, error.primitive, error.ref) == ((2,), "swap", "x_ref")
     assert error.source == "out_ref[0] = jnp.sum(x_ref[...])"
     assert "equation: swap(out_ref: float32[1], float32[], int32 0)" in str(error)
-    assert "mask" in error.advice
+    assert error.advice == "mask the padding of x_ref's block"
 
     def masked(x_ref, out_ref):
         inside = pl.program_id(0) * 4 + jnp.arange(4) < 10
@@ -90,7 +90,9 @@ def test_an_accumulator_has_to_be_cleared(clears: bool) -> None:
     else:
         error = refused(kernel, sds(5), X, **call)
         assert "5 of 5 elements of the output out_ref depend on" in error.problem
-        assert error.problem.endswith("on acc_ref[0]")
+        assert "on acc_ref[0], read at " in error.problem
+        assert error.problem.endswith(" (acc_ref[...] += x_ref[...])")
+        assert error.ref == "acc_ref" and error.advice.startswith("write to acc_ref before it is read")
         assert error.source == "out_ref[...] = acc_ref[...]"
         assert error.grid_index == (1,)
 
@@ -169,7 +171,8 @@ def test_an_index(writes: bool, get: Callable[..., Any]) -> None:
         np.testing.assert_array_equal(run(kernel, sds(2), X, **call), X[4:6])
     else:
         error = refused(kernel, sds(2), X, **call)
-        assert error.problem == "an index depends on memory that nobody has written: start_ref[0]"
+        assert error.problem.startswith("an index depends on memory that nobody has written: start_ref[0]")
+        assert error.problem.endswith("(out_ref[...] = get(x_ref, start_ref[0]))")
 
 
 def test_marks_go_through_loops_calls_and_nested_kernels() -> None:
@@ -188,7 +191,8 @@ def test_marks_go_through_loops_calls_and_nested_kernels() -> None:
     with pallas_np.installed(RAISE), pytest.raises(UninitializedError) as caught:
         pl.pallas_call(kernel, out_shape=sds(10), scratch_shapes=[pltpu.VMEM((10,), F32)])(X)
     assert "1 of 10 elements of the output out_ref" in caught.value.problem
-    assert caught.value.problem.endswith("the first, at (0,), on rows_ref[0]")
+    assert "the first, at (0,), on rows_ref[0], read at " in caught.value.problem
+    assert caught.value.problem.endswith("(doubled = jax.lax.scan(step, 0, rows_ref[...])[1])")
 
 
 def test_marks_go_through_refs_that_a_kernel_makes_and_bitcasts() -> None:
@@ -205,7 +209,23 @@ def test_marks_go_through_refs_that_a_kernel_makes_and_bitcasts() -> None:
     x = np.arange(2 * 128, dtype=np.int32).reshape(2, 128)
     error = refused(kernel, sds(4, 128, dtype=jnp.int16), x, scratch_shapes=[pltpu.VMEM((2, 128), I32)])
     assert "256 of 512 elements of the output out_ref" in error.problem
-    assert error.problem.endswith("the first, at (2, 0), on words_ref[1, 0]")
+    assert "the first, at (2, 0), on words_ref[1, 0], read at " in error.problem
+    assert error.problem.endswith("(ref[...] = half[...])")
+
+
+@pytest.mark.parametrize("clears", [False, True])
+def test_memory_without_axes(clears: bool) -> None:
+    def kernel(x_ref, out_ref, sum_ref):
+        if clears:
+            sum_ref[...] = 0.0
+        sum_ref[...] += x_ref[0]
+        out_ref[0] = sum_ref[...]
+
+    call = {"scratch_shapes": [pltpu.SMEM((), F32)]}
+    if clears:
+        np.testing.assert_array_equal(run(kernel, sds(1), X + 1, **call), [1])
+    else:
+        assert "on sum_ref, read at" in refused(kernel, sds(1), X, **call).problem
 
 
 @pytest.mark.parametrize("waits", [False, True])
@@ -230,7 +250,10 @@ def test_masked_lanes(other: float | None) -> None:
         out_ref[...] = plt.load(x_ref.at[pl.ds(0, 10)], mask=jnp.arange(10) < 7, other=other)
 
     if other is None:
-        assert "3 of 10 elements" in refused(kernel, sds(10), X).problem
+        error = refused(kernel, sds(10), X)
+        assert "3 of 10 elements" in error.problem
+        assert error.problem.endswith("the first, at (7,), on a lane of x_ref that the mask turns off")
+        assert error.advice == "give the load an `other`"
     else:
         np.testing.assert_array_equal(run(kernel, sds(10), X), np.where(X < 7, X, 0))
 
