@@ -42,6 +42,7 @@ class Batcher:
     def __init__(self, size: int, axis: int, length: int):
         self.size, self.axis, self.length = size, axis, length
         self.eqn: Equation | None = None
+        self._written: dict[Any, tuple[Jaxpr, list[bool]]] = {}
 
     def jaxpr(
         self, jaxpr: Jaxpr, is_batched: Sequence[bool], results: Sequence[bool] = (), consts: Sequence[bool] = ()
@@ -55,8 +56,16 @@ class Batcher:
           consts: of each captured constant, whether it has the axis; `()` if none does.
 
         Returns:
-          The new jaxpr, and which of its results have the axis.
+          The new jaxpr, and which of its results have the axis; that is one and the same for all calls alike.
         """
+        key = jaxpr, tuple(is_batched), tuple(results), tuple(consts)
+        if key not in self._written:
+            self._written[key] = self._rewritten(jaxpr, is_batched, results, consts)
+        return self._written[key]
+
+    def _rewritten(
+        self, jaxpr: Jaxpr, is_batched: Sequence[bool], results: Sequence[bool], consts: Sequence[bool]
+    ) -> tuple[Jaxpr, list[bool]]:
         writer = _Writer(self, jaxpr)
         constvars = [writer.argument(v, b) for v, b in zip(jaxpr.constvars, consts or [False] * len(jaxpr.constvars))]
         invars = [writer.argument(v, b) for v, b in zip(jaxpr.invars, is_batched, strict=True)]
