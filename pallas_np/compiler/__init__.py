@@ -49,7 +49,7 @@ class Compiled:
     ):
         with _without_collections():
             self._program, spec = specialised(call, options, merge_steps=merge_steps)
-            optimise(self._program.block, elide_copies=elide_copies)
+            optimise(self._program, elide_copies=elide_copies)
             self.options, self._needs_machine = options, spec.needs_machine
             self.name = self._program.name
             self._overwritten = overwritten(call)

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 ELEMENTWISE = frozenset([*PHASE_2, *COMPARISONS, *BITWISE, "convert_element_type", "square", "erf", "rem"]) - {"pow"}
 """Primitives that work on each element for itself, so that NumPy's broadcasting may repeat their operands."""
 
-_INFIX = {
+_SIGNS = {
     **{"add": "+", "add_any": "+", "sub": "-", "mul": "*", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">"},
     **{"ge": ">=", "and": "&", "or": "|", "xor": "^"},
 }
+_INFIX = {name: f"{{0}} {sign} {{1}}" for name, sign in _SIGNS.items()}
 _UFUNC = {
     **{"add": "add", "add_any": "add", "sub": "subtract", "mul": "multiply", "eq": "equal", "ne": "not_equal"},
     **{"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "and": "bitwise_and"},
@@ -57,7 +58,7 @@ def elementwise(spec: Specialiser, eqn: Equation, rule: Any, args: Sequence[Any]
         args = [which, *map(spec.materialised, args[1:])]
     full, dtype = eqn.outvars[0].shape, eqn.outvars[0].dtype
     inner = [arg.inner if isinstance(arg, Spread) else arg for arg in args]
-    shapes = {tuple(arg.shape) for arg in inner}
+    shapes = {arg.shape for arg in inner}
     shape = shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
     if all(map(is_known, inner)):
         result = rule(*inner, **eqn.params)
@@ -87,9 +88,8 @@ def _operands(spec: Specialiser, args: Sequence[Any]) -> list[Atom]:
 def _infix(spec: Specialiser, eqn: Equation, args: list[Any], shape: tuple[int, ...]) -> Symbol | None:
     if not all(_is_ordinary(arg.dtype) for arg in args) or eqn.params.get("out_dtype") is not None:
         return None
-    template = f"{{0}} {_INFIX[eqn.name]} {{1}}"
     atoms = _operands(spec, args)
-    return spec.emit(template, atoms, shape, eqn.outvars[0].dtype, is_infix=True, ufunc=_UFUNC[eqn.name])
+    return spec.emit(_INFIX[eqn.name], atoms, shape, eqn.outvars[0].dtype, is_infix=True, ufunc=_UFUNC[eqn.name])
 
 
 def _prefix(sign: str) -> Callable[..., Symbol | None]:

@@ -1,31 +1,40 @@
-"""Names that are used again: a new value takes the name of one of its kind that is needed no more."""
+"""Names, as few as will do: a new value takes the name of one of its kind that is needed no more."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 
-from pallas_np.compiler.program import Block, Statement, Symbol
+from pallas_np.compiler.program import Block, Program, Statement, Symbol
 
 
-def share_names(block: Block, kept: Collection[Symbol] = ()) -> None:
-    """Renames the values of a block, and of the blocks in it; those in `kept` are needed at its end."""
+def name_values(program: Program) -> None:
+    """Names what the program computes: what was read, carried or stacked has a name that it may give up already."""
+    _name(program.block, (), program.unique)
+
+
+def _name(block: Block, kept: Collection[Symbol], unique: Callable[[str], str]) -> None:
+    """Names the values of a block, and of the blocks in it; those in `kept` are needed at its end."""
     ends = _last_uses(block, kept)
+    kinds: dict[Symbol, str] = {}
     free: dict[str, list[str]] = defaultdict(list)
     for number, statement in enumerate(block.statements):
         for symbol in ends.get(number, ()):
-            free[_kind(symbol)].append(symbol.name)
+            free[kinds[symbol]].append(symbol.name)
         for arm in statement.arms:
-            share_names(arm.block, {atom for _, atom in arm.assigned if isinstance(atom, Symbol)})
+            _name(arm.block, {atom for _, atom in arm.assigned if isinstance(atom, Symbol)}, unique)
         if not statement.arms and not statement.is_inlined:
             for target in statement.targets:
-                if free[_kind(target)] and not target.roots:
-                    target.name = free[_kind(target)].pop()
+                kind = kinds[target] = _kind(target)
+                if free[kind] and not target.roots:
+                    target.name = free[kind].pop()
+                elif target.expression is not None:
+                    target.name = unique(kind)
 
 
 def _kind(symbol: Symbol) -> str:
-    return re.sub(r"_\d+$", "", symbol.name)
+    return symbol.name if symbol.expression is not None else re.sub(r"_\d+$", "", symbol.name)
 
 
 def _last_uses(block: Block, kept: Collection[Symbol]) -> dict[int, list[Symbol]]:
@@ -33,10 +42,11 @@ def _last_uses(block: Block, kept: Collection[Symbol]) -> dict[int, list[Symbol]
     last: dict[Symbol, int] = {}
     inlined: dict[Symbol, list[Symbol]] = {}
     for number, statement in enumerate(block.statements):
-        used = [operand for symbol in _used(statement) for operand in (symbol, *inlined.get(symbol, ()))]
+        used = _used(statement)
+        used += [operand for symbol in used if symbol in inlined for operand in inlined[symbol]]
         if statement.is_inlined:
             inlined[statement.targets[0]] = used
-        last.update((symbol, number + bool(statement.arms)) for symbol in used)
+        last.update(dict.fromkeys(used, number + bool(statement.arms)))
     own = {t for s in block.statements if not s.arms and not s.is_inlined for t in s.targets if not t.roots}
     ends = defaultdict(list)
     for symbol, number in last.items():
@@ -45,11 +55,10 @@ def _last_uses(block: Block, kept: Collection[Symbol]) -> dict[int, list[Symbol]
     return ends
 
 
-def _used(statement: Statement) -> Iterator[Symbol]:
+def _used(statement: Statement) -> list[Symbol]:
     """The symbols that a statement uses, and those in its blocks."""
-    for atom in statement.operands():
-        if isinstance(atom, Symbol):
-            yield atom
+    used = [atom for atom in statement.operands() if isinstance(atom, Symbol)]
     for arm in statement.arms:
         for inner in arm.block.statements:
-            yield from _used(inner)
+            used += _used(inner)
+    return used

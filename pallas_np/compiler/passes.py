@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pallas_np.compiler.names import share_names
-from pallas_np.compiler.program import EVERYTHING, Block, Roots, Statement, Symbol
+from pallas_np.compiler.names import name_values
+from pallas_np.compiler.program import EVERYTHING, Atom, Block, Program, Roots, Statement, Symbol
 
 
-def optimise(block: Block, *, elide_copies: bool = True) -> None:
+def optimise(program: Program, *, elide_copies: bool = True) -> None:
     """All passes, in order."""
+    block = program.block
     drop_dead(block, set())
     if elide_copies:
         leave_out_copies(block)
     join_lines(block)
-    share_names(block)
+    name_values(program)
 
 
 # Dead statements.
@@ -83,12 +85,13 @@ class _Order:
         for statement in block.statements:
             self._position += 1
             self.start[statement] = self._position
+            use = _Use(statement, loops)
             for atom in {atom for atom in statement.operands() if isinstance(atom, Symbol)}:
-                self.uses[atom].append(_Use(statement, loops))
+                self.uses[atom].append(use)
             for root in statement.writes:
                 self.writes[root].append(self._position)
             if statement.is_get:
-                self.gets.append(_Use(statement, loops))
+                self.gets.append(use)
             for arm in statement.arms:
                 self._walk(arm.block, (*loops, statement) if statement.is_loop else loops)
             self._position += 1
@@ -152,7 +155,7 @@ _OPERATIONS = 4
 
 def join_lines(block: Block) -> None:
     """Puts a value that is used once where it is used, if nothing in between writes to memory."""
-    counts = Counter(atom for statement in _all(block) for atom in statement.operands())
+    counts = Counter(itertools.chain.from_iterable(statement.operands() for statement in _all(block)))
     _join(block, counts)
 
 
@@ -164,14 +167,14 @@ def _all(block: Block) -> Iterator[Statement]:
 
 
 def _join(block: Block, counts: Counter) -> None:
-    pending: dict[Symbol, Statement] = {}
+    pending: dict[Atom, Statement] = {}
     weights: dict[Statement, int] = {}
     for statement in block.statements:
         weight = 1
         if not statement.is_loop:
             for atom in statement.operands():
-                given = pending.get(atom) if isinstance(atom, Symbol) and counts[atom] == 1 else None
-                if given is None or not _fits(statement, atom):
+                given = pending.get(atom)
+                if given is None or counts[atom] != 1 or not _fits(statement, given.targets[0]):
                     continue
                 if weight + weights[given] <= _OPERATIONS or _writes_itself(statement, given):
                     given.is_inlined = True
@@ -190,7 +193,7 @@ def _writes_itself(store: Statement, given: Statement) -> bool:
     return bool(store.store) and bool(given.expression.ufunc) and store.expression.operands[-1] is given.targets[0]
 
 
-def _offer(statement: Statement, pending: dict[Symbol, Statement], weights: dict[Statement, int]) -> None:
+def _offer(statement: Statement, pending: dict[Atom, Statement], weights: dict[Statement, int]) -> None:
     """A read of a whole ref that needs no copy is the ref itself; anything else may move to its one use."""
     if statement.reads and not statement.is_get and statement.expression.template == "{0}":
         statement.is_inlined = True
@@ -200,11 +203,9 @@ def _offer(statement: Statement, pending: dict[Symbol, Statement], weights: dict
     pending[statement.targets[0]] = statement
 
 
-def _fits(statement: Statement, atom: object) -> bool:
+def _fits(statement: Statement, atom: Symbol) -> bool:
     """Whether the operand may stand there as an expression: it is computed once, or is a short index."""
     if statement.arms:
         return False
-    operands = statement.expression.operands
-    assert isinstance(atom, Symbol)
-    places = [f"{{{n}}}" for n, operand in enumerate(operands) if operand is atom]
-    return sum(map(statement.expression.template.count, places)) == 1 or atom.is_python
+    template, operands = statement.expression.template, statement.expression.operands
+    return atom.is_python or template.count(f"{{{operands.index(atom)}}}") == 1

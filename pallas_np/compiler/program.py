@@ -40,7 +40,7 @@ class Symbol:
     """A value that is known only when the program runs.
 
     Attributes:
-      name: its variable.
+      name: its variable; of a pure value only what that begins with, until `names.py` has given it one.
       shape: its shape.
       dtype: its dtype.
       block: where it is defined.
@@ -136,8 +136,8 @@ class Statement:
     is_get: bool = False
     store: str = ""
     eqn: Any = None
-    arms: list[Arm] = field(default_factory=list)
-    before: list[tuple[Symbol, Atom]] = field(default_factory=list)
+    arms: Sequence[Arm] = ()
+    before: Sequence[tuple[Symbol, Atom]] = ()
     is_loop: bool = False
     is_inlined: bool = False
 

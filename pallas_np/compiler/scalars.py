@@ -53,20 +53,21 @@ def scalar(spec: Specialiser, eqn: Equation, args: Sequence[Any]) -> Any:
     return answered(spec, template, args, interval, dtype)
 
 
-_FLOORS: dict[tuple[str, ...], tuple[str, str]] = {
-    ("div", "sign", "sign", "ne", "rem", "ne", "and", "sub", "jit"): ("floor_divide", "//"),
-    ("eq", "jit", "rem", "ne", "lt", "lt", "ne", "and", "add", "select_n"): ("remainder", "%"),
+_FLOORS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "floor_divide": ("//", ("div", "sign", "sign", "ne", "rem", "ne", "and", "sub", "jit")),
+    "remainder": ("%", ("eq", "jit", "rem", "ne", "lt", "lt", "ne", "and", "add", "select_n")),
 }
-"""What `//` and `%` are in a jaxpr, and what JAX calls them."""
+"""What JAX calls `//` and `%`, and what they are in a jaxpr."""
 
 
 def floor_operator(spec: Specialiser, eqn: Equation, args: Sequence[Any]) -> Any:
     """A call of jnp's `//` or `%` on indices is Python's; `None` for any other call."""
-    names = (inner.name for inner in eqn.params["jaxpr"].eqns)
-    found = _FLOORS.get(tuple(inner for inner in names if inner != "convert_element_type"))
-    if found is None or eqn.params["name"] != found[0] or not all(map(is_scalar, args)):
+    if eqn.params["name"] not in _FLOORS or not all(map(is_scalar, args)):
         return None
-    sign = found[1]
+    sign, primitives = _FLOORS[eqn.params["name"]]
+    names = [inner.name for inner in eqn.params["jaxpr"].eqns if inner.name != "convert_element_type"]
+    if tuple(names) != primitives:
+        return None
     (low, high), (least, most) = map(interval_of, args)
     if least <= 0:
         return None

@@ -135,7 +135,7 @@ class Specialiser(phase5.Interpreter):
                 return block.known[key]
             block = block.parent
         home = self.home(operands)
-        target = Symbol(self.new_name(name), tuple(shape), dtype, home, **symbol)
+        target = Symbol(name or self.base_name(), tuple(shape), dtype, home, **symbol)
         home.known[key] = target
         expression = target.expression = Expression(template, tuple(operands), is_infix, ufunc, is_fresh)
         home.statements.append(Statement([target], expression, eqn=None if self.is_placing else self.eqn))
@@ -159,12 +159,13 @@ class Specialiser(phase5.Interpreter):
 
     def symbol(self, shape: Sequence[int], dtype: Any, name: str = "", **more: Any) -> Symbol:
         """A new symbol in the block of now."""
-        return Symbol(self.new_name(name), tuple(shape), dtype, self.block, **more)
+        return Symbol(self.program.unique(name or self.base_name()), tuple(shape), dtype, self.block, **more)
 
-    def new_name(self, name: str) -> str:
-        if not name:
-            name = "start" if self.is_placing or self.eqn is None else self.eqn.name.replace("-", "_").rstrip("_")
-        return self.program.unique(name)
+    def base_name(self) -> str:
+        """What the name of a value begins with: with that of the primitive that makes it."""
+        if self.is_placing or self.eqn is None:
+            return "start"
+        return self.eqn.name.replace("-", "_").rstrip("_")
 
     @contextlib.contextmanager
     def inside(self, block: Block) -> Iterator[None]:

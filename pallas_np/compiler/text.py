@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pallas_np.compiler.program import Arm, Atom, Block, Expression, Literal, Program, Statement, Symbol
 
@@ -56,7 +56,7 @@ class _Writer:
             yield f"{INDENT * depth}{self._expression(arm.header)}:"
             yield from lines or [f"{INDENT * (depth + 1)}pass"]
 
-    def _assignments(self, pairs: list[tuple[Symbol, Atom]], indent: str) -> Iterator[str]:
+    def _assignments(self, pairs: Sequence[tuple[Symbol, Atom]], indent: str) -> Iterator[str]:
         texts = [(target.name, self._atom(atom)) for target, atom in pairs]
         texts = [(name, text) for name, text in texts if name != text]
         if texts:

@@ -17,9 +17,12 @@ class Spread(NamedTuple):
     dtype: Any
 
 
+_KNOWN = (np.ndarray, np.generic)
+
+
 def is_known(value: Any) -> bool:
     """Whether a value is known now."""
-    return isinstance(value, (np.ndarray, np.generic))
+    return isinstance(value, _KNOWN)
 
 
 def dtype_atom(program: Program, dtype: Any) -> Atom:
