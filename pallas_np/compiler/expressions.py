@@ -15,7 +15,7 @@ import numpy as np
 from pallas_np import lax_numpy
 from pallas_np.compiler.program import Atom, Statement, Symbol
 from pallas_np.compiler.program import Expression as Text
-from pallas_np.compiler.rearrangements import chosen, gathered, note, taken
+from pallas_np.compiler.rearrangements import chosen, gathered, leading, note, taken
 from pallas_np.compiler.values import Spread, dtype_atom, is_known
 from pallas_np.frontend import Equation
 from pallas_np.phase2 import BITWISE, COMPARISONS
@@ -325,7 +325,8 @@ def reshaped(spec: Specialiser, x: Any, shape: tuple[int, ...]) -> Any:
     if is_known(x):
         return x.reshape(shape)
     found = spec.emit(f"{{0}}.reshape({shape})", [spec.strong(x)], shape, x.dtype, is_fresh=False)
-    return note(found, [x], lambda positions: positions.reshape(shape))
+    kept = leading(old == new for old, new in zip(x.shape, shape))
+    return note(found, [x], kept, lambda positions: positions)
 
 
 def reshape(spec: Specialiser, eqn: Equation, x: Any) -> Any:
@@ -353,7 +354,8 @@ def transpose(spec: Specialiser, eqn: Equation, x: Any) -> Any:
     shape = eqn.outvars[0].shape
     text = "{0}.T" if permutation == (1, 0) else f"{{0}}.transpose({permutation})"
     found = spec.emit(text, [spec.strong(x)], shape, x.dtype, is_fresh=False)
-    return note(found, [x], lambda positions: positions.transpose(permutation))
+    kept = leading(n == axis for n, axis in enumerate(permutation))
+    return note(found, [x], kept, lambda positions: positions.transpose(permutation))
 
 
 def slice_(spec: Specialiser, eqn: Equation, x: Any) -> Any:
@@ -366,7 +368,8 @@ def slice_(spec: Specialiser, eqn: Equation, x: Any) -> Any:
     bounds = list(zip(params["start_indices"], params["limit_indices"], strides))
     parts = [slice_text(*bound, size) for bound, size in zip(bounds, x.shape)]
     found = spec.emit(f"{{0}}[{', '.join(parts)}]", [spec.strong(x)], eqn.outvars[0].shape, x.dtype, is_fresh=False)
-    return note(found, [x], lambda positions: positions[tuple(slice(*bound) for bound in bounds)])
+    kept = leading(part == ":" for part in parts)
+    return note(found, [x], kept, lambda positions: positions[tuple(slice(*bound) for bound in bounds)])
 
 
 def slice_text(start: int, limit: int, stride: int, size: int) -> str:
@@ -381,7 +384,8 @@ def rev(spec: Specialiser, eqn: Equation, x: Any) -> Any:
         return None
     parts = ["::-1" if axis in eqn.params["dimensions"] else ":" for axis in range(len(x.shape))]
     found = spec.emit(f"{{0}}[{', '.join(parts)}]", [spec.strong(x)], x.shape, x.dtype, is_fresh=False)
-    return note(found, [x], lambda positions: np.flip(positions, eqn.params["dimensions"]))
+    kept = leading(part == ":" for part in parts)
+    return note(found, [x], kept, lambda positions: np.flip(positions, eqn.params["dimensions"]))
 
 
 def concatenate(spec: Specialiser, eqn: Equation, *xs: Any) -> Any:
@@ -390,7 +394,7 @@ def concatenate(spec: Specialiser, eqn: Equation, *xs: Any) -> Any:
     out = eqn.outvars[0]
     axis = eqn.params["dimension"]
     found = spec.emit(f"np.concatenate(({places},), {axis})", atoms, out.shape, out.dtype)
-    return note(found, xs, lambda *positions: np.concatenate(positions, axis))
+    return note(found, xs, axis, lambda *positions: np.concatenate(positions, axis))
 
 
 def dot_general(spec: Specialiser, eqn: Equation, lhs: Any, rhs: Any) -> Any:
@@ -423,12 +427,12 @@ def gather(spec: Specialiser, eqn: Equation, operand: Any, indices: Any) -> Any:
     operand, indices = spec.materialised(operand), spec.materialised(indices)
     if is_known(operand) or not is_known(indices):
         return None
-    positions = gathered(spec, tuple(operand.shape), indices, eqn.params)
-    if positions.size and positions.min() < 0:
-        return None
     whole = spec.strong(operand)
     assert isinstance(whole, Symbol)
-    return taken(spec, whole, positions)
+    found = gathered(spec, whole, indices, eqn.params)
+    if found.positions.size and found.positions.min() < 0:
+        return None
+    return taken(spec, eqn.outvars[0].shape, found)
 
 
 def identity(spec: Specialiser, eqn: Equation, x: Any) -> Any:

@@ -8,9 +8,12 @@ import keyword
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pallas_np.compiler.rearrangements import Origin
 
 Interval = tuple[int, int]
 Roots = frozenset[str]
@@ -49,7 +52,7 @@ class Symbol:
       roots: of a ref: the memory that it is a view of.
       truth: of an int made from a bool: the bool.
       expression: of a pure value: what computes it.
-      origin: of a value that holds elements of another one in a fixed order: that one, and their positions in it.
+      origin: of a value that holds elements of another one in a fixed order: which; see `rearrangements`.
     """
 
     name: str
@@ -61,7 +64,7 @@ class Symbol:
     roots: Roots = frozenset()
     truth: Any = None
     expression: Expression | None = None
-    origin: tuple[Symbol, np.ndarray] | None = None
+    origin: Origin | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -2,13 +2,17 @@
 
 The compiler keeps, for such a value, where each of its elements comes from.  So one rearrangement of another becomes a
 single `take`, and a choice, with a known mask, between two rearrangements of the same value does too.
+
+Most rearrangements do the same to every row.  So positions are those of one row, if rows are all alike, or of one of
+what the leading axes count.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,39 +26,78 @@ _MOST = 1 << 16
 """Of values with more elements it is not kept where they come from."""
 
 
-def origin(x: Symbol) -> tuple[Symbol, np.ndarray]:
-    """The value whose elements x holds, and their positions in it when it is flattened."""
+class Origin(NamedTuple):
+    """Where the elements of a value come from.
+
+    Attributes:
+      root: the value whose elements they are.
+      kept: how many leading axes are the root's own.
+      positions: what stands at one place on these: positions in the root's flattened elements at the same place.
+    """
+
+    root: Symbol
+    kept: int
+    positions: np.ndarray
+
+    def along(self, kept: int) -> np.ndarray:
+        """The positions, with no more than so many leading axes taken for the root's own."""
+        shape, positions = self.root.shape, self.positions
+        for axis in reversed(range(kept, self.kept)):
+            starts = np.arange(shape[axis]) * math.prod(shape[axis + 1 :])
+            positions = starts.reshape(-1, *(1,) * positions.ndim) + positions
+        return positions
+
+
+def leading(stay: Iterable[bool]) -> int:
+    """How many axes at the beginning stay as they are."""
+    return sum(1 for _ in itertools.takewhile(bool, stay))
+
+
+def origin(x: Symbol) -> Origin:
+    """Where the elements of x come from: from x, if it is no rearrangement of another value."""
     if x.origin is None:
-        x.origin = x, np.arange(math.prod(x.shape)).reshape(x.shape)
+        kept = max(0, len(x.shape) - 1)
+        x.origin = Origin(x, kept, np.arange(math.prod(x.shape[kept:])).reshape(x.shape[kept:]))
     return x.origin
 
 
-def note(result: Any, xs: Sequence[Any], rearrange: Callable[..., np.ndarray]) -> Any:
-    """Notes that `result` is `rearrange(*xs)`, if all of these hold elements of one value; returns it."""
+def note(result: Any, xs: Sequence[Any], kept: int, rearrange: Callable[..., np.ndarray]) -> Any:
+    """Notes that `result` is `rearrange(*xs)` if these hold elements of one value; returns it.
+
+    Args:
+      result: the value.
+      xs: what it is made of.
+      kept: how many leading axes stay as they are.
+      rearrange: does the same to arrays whose kept axes are 1s, up to a `reshape`.
+    """
     if not isinstance(result, Symbol) or result.origin is not None or math.prod(result.shape) > _MOST:
         return result
     if not all(isinstance(x, Symbol) and math.prod(x.shape) <= _MOST for x in xs):
         return result
-    roots, positions = zip(*map(origin, xs))
-    if all(root is roots[0] for root in roots):
-        result.origin = roots[0], rearrange(*positions)
+    origins = list(map(origin, xs))
+    if all(o.root is origins[0].root for o in origins):
+        kept = min(kept, *(o.kept for o in origins))
+        parts = [np.expand_dims(o.along(kept), tuple(range(kept))) for o in origins]
+        result.origin = Origin(origins[0].root, kept, rearrange(*parts).reshape(result.shape[kept:]))
     return result
 
 
-def taken(spec: Specialiser, x: Symbol, positions: np.ndarray) -> Symbol:
-    """The elements of x at these positions, counted in x when it is flattened."""
-    if x.origin is not None and positions.size <= _MOST:
-        x, own = origin(x)
-        positions = own.take(positions)
-    columns = _columns(spec, x, positions)
-    if columns is None:
-        text, index = "{0}.take({1})", positions
+def taken(spec: Specialiser, shape: tuple[int, ...], found: Origin) -> Symbol:
+    """The elements of that origin, in this shape."""
+    size = math.prod(shape)
+    if found.root.origin is not None and size <= _MOST:
+        inner = found.root.origin
+        kept = min(inner.kept, found.kept)
+        found = Origin(inner.root, kept, inner.along(kept).take(found.along(kept)))
+    x, kept = found.root, found.kept
+    if kept and kept == len(x.shape) - 1 and x.shape == shape:
+        text, index = "{0}.take({1}, axis=-1)", found.positions
     else:
-        text, index = "{0}.take({1}, axis=-1)", columns
-    found = spec.emit(text, [x, spec.program.constant(index, "order")], positions.shape, x.dtype)
-    if positions.size <= _MOST:
-        found.origin = x, positions
-    return found
+        text, index = "{0}.take({1})", found.along(0)
+    result = spec.emit(text, [x, spec.program.constant(index, "order")], shape, x.dtype)
+    if size <= _MOST:
+        result.origin = found
+    return result
 
 
 def chosen(spec: Specialiser, mask: np.ndarray, yes: Any, no: Any) -> Symbol | None:
@@ -63,31 +106,51 @@ def chosen(spec: Specialiser, mask: np.ndarray, yes: Any, no: Any) -> Symbol | N
         return None
     if yes.shape != no.shape or (yes.origin is None and no.origin is None):
         return None
-    (root, first), (other, second) = origin(yes), origin(no)
-    return taken(spec, root, np.where(mask, first, second)) if root is other else None
-
-
-def gathered(spec: Specialiser, shape: tuple[int, ...], indices: np.ndarray, params: dict[str, Any]) -> np.ndarray:
-    """The positions that a gather with known indices takes from an operand of this shape; -1 for one outside."""
-    key = shape, indices.shape, indices.tobytes(), *params.items()
-    found = spec.gathers.get(key)
-    if found is None:
-        flat = np.arange(math.prod(shape)).reshape(shape)
-        found = spec.gathers[key] = lax_numpy.gather(flat, indices, **{**params, "fill_value": -1})
-    return found
-
-
-def _columns(spec: Specialiser, x: Symbol, positions: np.ndarray) -> np.ndarray | None:
-    """The positions in each row, if rows are kept and are all rearranged alike."""
-    if positions.shape != x.shape or len(x.shape) < 2 or not positions.size:
+    first, second = origin(yes), origin(no)
+    if first.root is not second.root:
         return None
-    key = id(positions)
-    if key not in spec.columns:
-        spec.columns[key] = positions, _common_columns(positions)
-    return spec.columns[key][1]
+    rank = len(yes.shape)
+    mask = mask.reshape((1,) * (rank - mask.ndim) + mask.shape)
+    kept = min(first.kept, second.kept, _alike(mask))
+    positions = np.where(mask[(0,) * kept], first.along(kept), second.along(kept))
+    return taken(spec, yes.shape, Origin(first.root, kept, positions))
+
+
+def _alike(x: np.ndarray) -> int:
+    """Along how many leading axes x is the same everywhere."""
+    rows = x.reshape(-1, x.shape[-1])
+    if np.array_equal(rows[1:], rows[:-1]):
+        return x.ndim - 1
+    return next(axis for axis, size in enumerate(x.shape) if size > 1)
+
+
+def gathered(spec: Specialiser, x: Symbol, indices: np.ndarray, params: dict[str, Any]) -> Origin:
+    """What a gather with known indices takes from x; -1 stands for what is outside."""
+    key = x.shape, indices.shape, indices.tobytes(), *params.items()
+    if key not in spec.gathers:
+        spec.gathers[key] = _gathered(x.shape, indices, params)
+    return Origin(x, *spec.gathers[key])
+
+
+def _gathered(shape: tuple[int, ...], indices: np.ndarray, params: dict[str, Any]) -> tuple[int, np.ndarray]:
+    """How many axes it keeps, and the positions."""
+    numbers, sizes = params["dimension_numbers"], params["slice_sizes"]
+    placed = {*numbers.collapsed_slice_dims, *numbers.start_index_map, *numbers.operand_batching_dims}
+    kept = leading(
+        numbers.offset_dims[n : n + 1] == (n,) and n not in placed and sizes[n] == size for n, size in enumerate(shape)
+    )
+    one = (1,) * kept
+    flat = np.arange(math.prod(shape[kept:])).reshape(one + shape[kept:])
+    found = lax_numpy.gather(flat, indices, **{**params, "slice_sizes": one + sizes[kept:], "fill_value": -1})
+    positions = found.reshape(found.shape[kept:])
+    columns = _common_columns(positions) if positions.shape == shape[kept:] else None
+    return (kept, positions) if columns is None else (len(shape) - 1, columns)
 
 
 def _common_columns(positions: np.ndarray) -> np.ndarray | None:
+    """The positions in each row, if rows are kept and are all rearranged alike."""
+    if positions.ndim < 2 or not positions.size:
+        return None
     rows = positions.reshape(-1, positions.shape[-1])
     columns = rows[0]
     if columns.min() < 0 or columns.max() >= len(columns):

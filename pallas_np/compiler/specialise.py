@@ -34,8 +34,7 @@ class Specialiser(phase5.Interpreter):
       grid_symbols: the grid's indices.
       bounds: for each axis of the grid its size, if that is known only when the program runs.
       budget: how many equations loops may still be unrolled to.
-      gathers: the positions that gathers with known indices take, by all that decides them.
-      columns: for positions, by identity, those in each row, if all rows are rearranged alike; see `rearrangements`.
+      gathers: the positions that gathers with known indices take, by all that decides them; see `rearrangements`.
       needs_machine: whether the program runs rules of phase 5.
       is_placing: whether it evaluates an index map, not the kernel.
     """
@@ -46,8 +45,7 @@ class Specialiser(phase5.Interpreter):
         self.grid_symbols: list[Any] = []
         self.bounds: list[Symbol | None] = []
         self.budget = BUDGET
-        self.gathers: dict[Any, np.ndarray] = {}
-        self.columns: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self.gathers: dict[Any, tuple[int, np.ndarray]] = {}
         self.needs_machine = False
         self.is_placing = False
         self.eqn: Equation | None = None

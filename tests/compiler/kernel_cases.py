@@ -218,6 +218,22 @@ def rearranged(x_ref: Any, out_ref: Any) -> None:
     out_ref[...] = jnp.where(both, mixed, x + 1)
 
 
+def rearranged_planes(x_ref: Any, out_ref: Any) -> None:
+    """On each axis of three, one after the other, so that ever fewer leading axes stay as they are."""
+    x = x_ref[...]
+    plane, row, column = (lax.broadcasted_iota(jnp.int32, x.shape, axis) for axis in range(3))
+    columns = jnp.where(column % 3 == 0, jnp.roll(x, 1, 2), x[:, :, ::-1])
+    rows = jnp.where(row % 2 == 0, jnp.roll(columns, 2, 1), columns)
+    both = jnp.where((row + column) % 2 == 0, rows, columns)
+    planes = jnp.where(plane == 1, jnp.flip(both, 0), rows)
+    ordered = jnp.take_along_axis(columns, (row * 5 + column) % 6, axis=1)
+    repeated = jnp.take(columns, (jnp.arange(6) * 5) % 6, axis=1)
+    turned = columns.transpose(0, 2, 1).reshape(4, 48)[:, ::-1].reshape(4, 6, 8)
+    smaller = jnp.concatenate([rows[1:3, 2:], rows[2:, :4]], axis=0)
+    out_ref[...] = planes + 3 * both + 5 * ordered + 7 * repeated + 9 * turned
+    out_ref[:, 1:5] += smaller
+
+
 def _with_nans(*shape: int) -> np.ndarray:
     x = _floats(*shape)
     return np.where(x > 0.7, np.float32(np.nan), np.where(x < -0.7, np.float32(-0.0), x))
@@ -244,6 +260,7 @@ def _scalar_and(*specs: Any) -> dict[str, Any]:
 
 CASES = [
     *(Case(rearranged, _like(x), (x,), {}) for x in (_with_nans(4, 6), _with_nans(64, 64))),
+    Case(rearranged_planes, _like(_floats(4, 6, 8)), (_floats(4, 6, 8),), {}),
     Case(swap_halves, _like(_X8), (_X8,), _WORK),
     Case(reversed_in_place, _like(_X8), (_X8,), {}),
     Case(views_of_what_is_written, _like(_X8), (_X8,), _WORK),
