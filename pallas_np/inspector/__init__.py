@@ -1,9 +1,11 @@
 """The inspector: what happened inside a kernel, and with which values.
 
 `observed.py` is phase 5 with somebody watching.  `recorder.py` watches, and writes what it sees into the `Recording`
-of `recording.py`, which `saving.py` puts into a file; `differences.py` compares two of them.  `profiler.py` times it,
-for the `Profile` of `profiling.py`.  `debugger.py` runs one program of a grid as plain Python.  `checks.py` makes the
-observers that look for faults; `races.py` is the one for races, and `happens_before.py` the order that it goes by.
+of `recording.py`, which `saving.py` puts into a file; `differences.py` compares two of them.  `page.py` shows one as a
+page, and `figure.py` a small one as a figure; both are gone through by what `stepping.py` has.  `profiler.py` times a
+kernel, for the `Profile` of `profiling.py`.  `debugger.py` runs one program of a grid as plain Python.  `checks.py`
+makes the observers that look for faults; `races.py` is the one for races, and `happens_before.py` the order that it
+goes by.
 """
 
 from __future__ import annotations

@@ -1,23 +1,23 @@
 """A recording as a page: what a notebook shows, and a file of its own.
 
 `viewer.js` makes the page interactive, from the data that this module writes into it.  Without scripts, and on paper,
-it is a listing.  A page needs no network, and shows the leading part of large arrays.
+it is a listing, of a small recording with the pictures of its figure.  A page needs no network, and shows the leading
+part of large arrays.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pallas_np.inspector.elements import as_matrix, extent, words
+from pallas_np.inspector.figure import equation_pictures
 from pallas_np.inspector.recording import (
     Launch,
     RecordedAccess,
@@ -29,9 +29,8 @@ from pallas_np.inspector.recording import (
     Value,
 )
 from pallas_np.inspector.saving import refuse_to_replace
+from pallas_np.inspector.stepping import column, script, style
 
-MAX_ROWS, MAX_COLUMNS, MAX_VECTOR = 32, 32, 128
-"""How much of an array is shown: of a matrix, and of a vector."""
 MAX_ELEMENTS = 400_000
 """How many elements a page in a notebook holds in all; a file holds ten times as many."""
 MAX_LISTED = 200
@@ -69,16 +68,11 @@ def _fragment(recording: Recording, max_elements: int, level: int) -> str:
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     identity = "pallas-np-" + hashlib.sha256(text.encode()).hexdigest()[:12]
     return (
-        f'<style>{_file("viewer.css")}</style>\n<div class="pnr" id="{identity}" data-level="{level}">\n'
+        f'{style("viewer.css")}\n<div class="pnr" id="{identity}" data-level="{level}">\n'
         f'<div class="pnr-listing">{_listing(recording)}</div>\n'
         f'<script type="application/json">{text}</script>\n</div>\n'
-        f"<script>{_file('viewer.js').replace('IDENTITY', identity)}</script>"
+        f"{script('viewer.js', identity)}"
     )
-
-
-@functools.cache
-def _file(name: str) -> str:
-    return (resources.files("pallas_np.inspector") / name).read_text(encoding="utf-8")
 
 
 # What the script reads.
@@ -151,7 +145,7 @@ class _Data:
             return {**facts, "runs": [], "after": "", "lost": True}
         where = access.flat_positions(shapes[access.ref])
         shown, inside = _positions_shown(where, shapes[access.ref])
-        after = "" if access.kind == "read" else _words(access.after.reshape(-1)[inside])
+        after = "" if access.kind == "read" else words(access.after.reshape(-1)[inside])
         self.left -= 0 if access.kind == "read" else shown.size
         return {**facts, "runs": _runs(shown), "after": after}
 
@@ -163,9 +157,9 @@ class _Data:
             self._numbers[id(value)] = len(self.values)
             facts: dict[str, Any] = {"dtype": value.dtype.name, "shape": value.shape}
             if isinstance(value, np.ndarray):
-                rows, columns = _extent(value.shape)
-                part = _as_matrix(value)[:rows, :columns]
-                facts |= {"rows": part.shape[0], "columns": part.shape[1], "words": _words(part.reshape(-1))}
+                rows, columns = extent(value.shape)
+                part = as_matrix(value)[:rows, :columns]
+                facts |= {"rows": part.shape[0], "columns": part.shape[1], "words": words(part.reshape(-1))}
                 self.left -= part.size
             self.values.append(facts)
         return self._numbers[id(value)]
@@ -175,20 +169,9 @@ def _site(site: Site) -> dict[str, Any]:
     return {"primitive": site.primitive, "text": site.text, "operands": site.operands, "results": site.results}
 
 
-def _as_matrix(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(1, -1)
-
-
-def _extent(shape: Sequence[int]) -> tuple[int, int]:
-    """How many rows and columns are shown of an array: all axes but the last make its rows."""
-    if len(shape) < 2:
-        return 1, min(math.prod(shape), MAX_VECTOR)
-    return min(math.prod(shape[:-1]), MAX_ROWS), min(shape[-1], MAX_COLUMNS)
-
-
 def _positions_shown(positions: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Positions in an array as positions in what is shown of it, and which of them are."""
-    rows, columns = _extent(shape)
+    rows, columns = extent(shape)
     row, column = np.divmod(positions.reshape(-1), max(shape[-1] if shape else 1, 1))
     inside = (row < rows) & (column < columns)
     return (row * columns + column)[inside], inside
@@ -202,19 +185,6 @@ def _runs(positions: np.ndarray) -> list[list[int]]:
     return [[int(run[0]), run.size] for run in np.split(positions, ends)]
 
 
-def _words(values: np.ndarray) -> str:
-    """Elements as words; `-` for what memory holds that nobody has written to, NaN or the smallest integer."""
-    kind = values.dtype.kind
-    if kind == "b":
-        return " ".join("T" if value else "F" for value in values.tolist())
-    if kind in "iu":
-        unwritten = np.iinfo(values.dtype).min if kind == "i" else None
-        return " ".join("-" if value == unwritten else str(value) for value in values.tolist())
-    if kind == "c":
-        return " ".join(f"{value:.4g}" for value in values.tolist())
-    return " ".join("-" if value != value else f"{value:.5g}" for value in values.astype(np.float64).tolist())
-
-
 # What stands there without scripts, and on paper.
 
 
@@ -226,12 +196,20 @@ def _listing(recording: Recording) -> str:
     for launch in recording.launches:
         parts.append(_steps_table(launch))
     parts.append(_equations_table(recording))
-    if recording.steps:
-        last = recording.steps[-1]
-        parts.append(f"<p>What refs hold at the end of step {last.index}:</p>")
-        for name, value in last.contents_after().items():
-            shown = np.array2string(value, threshold=200) if isinstance(value, np.ndarray) else "not kept"
-            parts.append(f"<p><code>{escape(name)}</code></p><pre>{escape(shown)}</pre>")
+    parts.append(_contents(recording))
+    return "\n".join(parts)
+
+
+def _contents(recording: Recording) -> str:
+    """What refs hold: after each equation where it is little, else in the end."""
+    pictures = equation_pictures(recording)
+    if pictures is not None:
+        return column(pictures)
+    last = recording.steps[-1]
+    parts = [f"<p>What refs hold at the end of step {last.index}:</p>"]
+    for name, value in last.contents_after().items():
+        shown = np.array2string(value, threshold=200) if isinstance(value, np.ndarray) else "not kept"
+        parts.append(f"<p><code>{escape(name)}</code></p><pre>{escape(shown)}</pre>")
     return "\n".join(parts)
 
 
@@ -255,6 +233,6 @@ def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return (
-        f'<div class="pnr-scroll" tabindex="0"><table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="pnr-scroll" tabindex="0"><table class="pnr-table"><caption>{escape(title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -14,6 +14,7 @@ from pallas_np.errors import KernelError, SourceLocation
 from pallas_np.frontend import Equation, KernelCall
 from pallas_np.inspector.against_interpret import first_difference_from_interpret
 from pallas_np.inspector.differences import Difference, first_difference
+from pallas_np.inspector.stepping import Figure
 from pallas_np.options import MAX_BYTES
 
 
@@ -42,6 +43,11 @@ class RefName:
 
 
 Value = np.ndarray | Unkept
+
+
+def copy_of(value: Value) -> Value:
+    """A value that may be changed."""
+    return np.array(value) if isinstance(value, np.ndarray) else value
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,17 @@ class RecordedAccess:
         where: tuple[Any, ...] = (*self.part, ...)
         return np.arange(math.prod(shape)).reshape(tuple(shape))[where]
 
-    def apply_to(self, contents: np.ndarray) -> None:
-        """Makes the contents of the ref what they were afterwards, which were kept."""
-        assert isinstance(self.after, np.ndarray)
-        if self.part is not None:
+    def apply_to(self, held: dict[str, Value]) -> None:
+        """Makes what refs hold, by name, what it was afterwards."""
+        if self.kind == "new":
+            held[self.ref] = copy_of(self.after)
+            return
+        contents = held.get(self.ref)
+        if self.kind == "read" or not isinstance(contents, np.ndarray):
+            return
+        if isinstance(self.after, Unkept):
+            held[self.ref] = Unkept(contents.shape, contents.dtype)
+        elif self.part is not None:
             where: tuple[Any, ...] = (*self.part, ...)
             part = contents[where]
             part[...] = self.after.reshape(part.shape)
@@ -208,19 +221,9 @@ class Step:
         """
         if equation is not None and equation.step is not self:
             raise ValueError(f"{equation!r} does not belong to step {self.index}")
-        held: dict[str, Value] = {
-            name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in self.contents.items()
-        }
+        held = {name: copy_of(value) for name, value in self.contents.items()}
         for access in self._accesses_until(equation):
-            if access.kind == "new":
-                held[access.ref] = np.array(access.after) if isinstance(access.after, np.ndarray) else access.after
-                continue
-            contents = held.get(access.ref)
-            if isinstance(contents, np.ndarray) and access.kind != "read":
-                if isinstance(access.after, Unkept):
-                    held[access.ref] = Unkept(contents.shape, contents.dtype)
-                else:
-                    access.apply_to(contents)
+            access.apply_to(held)
         return held
 
     def _accesses_until(self, equation: RecordedEquation | None) -> Iterator[RecordedAccess]:
@@ -489,6 +492,28 @@ class Recording:
         from pallas_np.inspector import saving
 
         return saving.load(Path(path))
+
+    def figure(self, each: Literal["equation", "program"] = "equation") -> Figure:
+        """A small recording as a figure to step through: the viewer's pictures, without its panes.
+
+        It has buttons, a slider and arrow keys.  On paper, and without scripts, its pictures stand in a column.
+
+            >>> pallas_np.record(call)(x).figure(each="program")
+
+        Args:
+          each: what a picture is of: an `"equation"` of the kernel, with what refs and values hold after it; or a
+            `"program"` of the grid, with the arrays after it and its blocks lit.  A loop or a branch is one equation.
+
+        Returns:
+          HTML, as a `str` that shows itself in a notebook.
+
+        Raises:
+          ValueError: if there is nothing to draw, or too much; the recording itself, as a page, draws one equation at
+            a time.
+        """
+        from pallas_np.inspector import figure
+
+        return figure.figure(self, each)
 
     def _repr_html_(self) -> str:
         from pallas_np.inspector import page

@@ -92,7 +92,7 @@
       rows.push(line);
     }
     return make("div", { class: "pnr-value" }, make("div", { class: "pnr-scroll", tabindex: 0, role: "group", "aria-label": name },
-      make("table", {}, caption, make("tbody", {}, ...rows))));
+      make("table", { class: "pnr-table" }, caption, make("tbody", {}, ...rows))));
   };
 
   // Going somewhere.
@@ -136,10 +136,8 @@
   const grid = make("div", { class: "pnr-scroll" });
   const arrays = make("div", { class: "pnr-arrays" });
   const timeline = draw("svg", { class: "pnr-timeline", preserveAspectRatio: "none", "aria-hidden": "true" });
-  const slider = make("input", { type: "range", min: 1, "aria-label": "Equation", oninput: () => goTo({ equation: slider.value - 1 }) });
   const stepSlider = make("input", { type: "range", min: 1, "aria-label": "Step", oninput: () => goTo({ step: stepSlider.value - 1, equation: 0 }) });
   const stepBar = make("div", { class: "pnr-bar" }, make("span", {}, "step"), stepSlider);
-  const previous = button("‹", "Previous equation", () => move(-1)), next = button("›", "Next equation", () => move(1));
   const now = make("p", { class: "pnr-now", "aria-live": "polite" });
   const query = make("input", { type: "search", placeholder: "primitive, ref, line", "aria-label": "Search the equations",
     oninput: () => { state.query = query.value.trim().toLowerCase(); found.textContent = ""; markFound(); },
@@ -179,7 +177,6 @@
   const showStep = () => {
     const here = step();
     stepSlider.value = state.step + 1;
-    slider.max = Math.max(equations().length, 1);
     if (!here) return;
     stepSlider.setAttribute("aria-valuetext", `step ${indexText(here.index)}`);
     grid.querySelectorAll("button").forEach((cell, i) => {
@@ -240,12 +237,15 @@
 
   const showEquation = () => {
     const equation = equations()[state.equation];
-    previous.disabled = state.equation === 0 && state.step === 0;
-    next.disabled = state.equation >= equations().length - 1 && state.step >= launch().steps.length - 1;
-    if (!equation) { now.textContent = "no equations were kept of this step"; return; }
-    slider.value = state.equation + 1;
-    const text = `step ${indexText(step().index)}, equation ${state.equation + 1} of ${equations().length}: ${site(equation).text}${equation.ended ? "" : " (failed here)"}`;
-    slider.setAttribute("aria-valuetext", text);
+    const length = equations().length;
+    const ends = [state.equation === 0 && state.step === 0, state.equation >= length - 1 && state.step >= launch().steps.length - 1];
+    if (!equation) {
+      now.textContent = "no equations were kept of this step";
+      controls.show(0, 0, now.textContent, ...ends);
+      return;
+    }
+    const text = `step ${indexText(step().index)}, equation ${state.equation + 1} of ${length}: ${site(equation).text}${equation.ended ? "" : " (failed here)"}`;
+    controls.show(state.equation, length, text, ...ends);
     now.textContent = text;
     timeline.querySelector(".pnr-cursor").setAttribute("x", state.equation);
     const into = (box, child) => { if (child) box.scrollTop = child.offsetTop - box.clientHeight / 2 + child.offsetHeight / 2; };
@@ -309,19 +309,17 @@
     make("span", {}, make("i", { style: `background:var(--pnr-${kind})` }), text)), make("span", {}, "– not written yet"));
   const wide = (node) => { node.classList.add("pnr-wide"); return node; };
   const notices = [...data.notices, ...(data.error ? [`failed: ${data.error}`] : [])].map((text) => make("pre", { class: "pnr-notice" }, text));
-  const view = make("div", { class: "pnr-view", role: "group", "aria-label": "Recording" },
+  const view = make("div", { class: "pnr-view", role: "group", "aria-label": "Recording" });
+  const controls = stepping(view, "equation", { go: (equation) => goTo({ equation }), move, keys: {
+    PageUp: () => goTo({ step: state.step - 1, equation: 0 }), PageDown: () => goTo({ step: state.step + 1, equation: 0 }),
+    Home: () => goTo({ equation: 0 }), End: () => goTo({ equation: Infinity }),
+    b: () => { state.before = !state.before; showEquation(); } } });
+  view.append(
     wide(pane("Run", ...notices, make("div", { class: "pnr-bar" }, ...(data.launches.length > 1 ? [launches] : []), facts),
       stepBar,
-      timeline, make("div", { class: "pnr-bar" }, make("span", {}, "equation"), previous, slider, next, query, button("Find", "Find the next", () => search(1)), found), now, key)),
+      timeline, make("div", { class: "pnr-bar" }, make("span", {}, "equation"), ...controls.parts, query, button("Find", "Find the next", () => search(1)), found), now, key)),
     pane("Grid", grid), pane("Blocks", arrays), pane("Source", source), pane("Equations", list),
     wide(pane("Refs", when, refs)), wide(pane("This equation", values)));
-  view.addEventListener("keydown", (event) => {
-    if (event.target.type === "range" || event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey) return;
-    const act = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), PageUp: () => goTo({ step: state.step - 1, equation: 0 }),
-      PageDown: () => goTo({ step: state.step + 1, equation: 0 }), Home: () => goTo({ equation: 0 }), End: () => goTo({ equation: Infinity }),
-      b: () => { state.before = !state.before; showEquation(); } }[event.key];
-    if (act) { act(); event.preventDefault(); event.stopPropagation(); }
-  });
   root.append(view);
   root.dataset.ready = "";
   showLaunch();

@@ -3,6 +3,7 @@
 Not part of the public face.  What these functions return draws itself in a notebook, and is Markdown or HTML as `str`.
 """
 
+from pallas_np.inspector.stepping import stepper
 from pallas_np.phase_benchmark import COMPILER
 from pallas_np.workbook.comparison import changes, cost, equations_by, exercises, measure, sort_kernel
 from pallas_np.workbook.figures import (
@@ -19,7 +20,6 @@ from pallas_np.workbook.figures import (
 )
 from pallas_np.workbook.recording import equation_stepper, record
 from pallas_np.workbook.sources import diff, show, source
-from pallas_np.workbook.stepper import stepper
 
 __all__ = [
     "COMPILER",

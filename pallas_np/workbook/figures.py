@@ -16,14 +16,11 @@ from typing import Any
 import numpy as np
 
 from pallas_np import phase5
-from pallas_np.inspector.observed import Observed, Observer, Ref
-from pallas_np.phase2 import paste, uninitialized
-from pallas_np.phase5.grid import Window
+from pallas_np.inspector.stepping import Figure, stepper
 from pallas_np.phase_benchmark import Measurement
 from pallas_np.workbook.comparison import milliseconds, owners, phase_module, sort_kernel
 from pallas_np.workbook.display import Html
-from pallas_np.workbook.recording import untouched
-from pallas_np.workbook.stepper import stepper
+from pallas_np.workbook.recording import record
 
 STYLE = """
 .fig text{fill:currentColor;font:12px var(--md-text-font,system-ui,sans-serif)}
@@ -96,7 +93,7 @@ class Drawing:
 Step = tuple[int, int, Sequence[int]]  # run, distance, and the row after the step
 
 
-def network_stepper(row: Sequence[int], steps: Sequence[Step]) -> Html:
+def network_stepper(row: Sequence[int], steps: Sequence[Step]) -> Figure:
     """A bitonic network to step through: `network_figure`, one step of the network at a time."""
     shown = [("what goes in", network_figure(row, steps, "", shown=0))]
     for number, (run, distance, after) in enumerate(steps, 1):
@@ -216,69 +213,14 @@ def grid_figure(call: Any, names: Sequence[str], caption: str) -> Html:
     return drawing.figure("The block each program sees. " + ". ".join(words) + ".", caption)
 
 
-def grid_stepper(call: Any, *arrays: Any) -> Html:
+def grid_stepper(call: Any, *arrays: Any) -> Figure:
     """The programs of a small grid to step through: the arrays with their values, and the blocks of each program lit.
 
     Args:
       call: a `KernelCall` whose operands have one or two axes and few elements.
       *arrays: its operands.
     """
-    watching = _Watching()
-    Observed(watching).run(call, *map(np.asarray, arrays))
-    names = call.jaxpr.argument_names
-    steps = []
-    for index, starts, contents in watching.programs:
-        drawing = Drawing(560, 0)
-        left, bottom, words = 4.0, 0.0, []
-        for name, operand, start, array in zip(names, call.inputs + call.outputs, starts, contents):
-            width, height = _array(drawing, left, name, operand, start, array, operand in call.outputs)
-            words.append(f"{name} {np.array2string(array)}, block at {', '.join(map(str, start))}")
-            left, bottom = left + width + 26, max(bottom, height)
-        drawing.width, drawing.height = left, bottom + 6
-        title = f"after program ({', '.join(map(str, index))})"
-        steps.append((title, drawing.figure(f"{title}: {'; '.join(words)}.", "")))
-    return stepper(steps, f"The grid of {call.jaxpr.name or 'the kernel'}, one program at a time.")
-
-
-class _Watching(Observer):
-    """Keeps the whole arrays as they are after each program."""
-
-    wants_accesses = False
-
-    def __init__(self) -> None:
-        self.programs: list[tuple[tuple[int, ...], list[tuple[int, ...]], list[np.ndarray]]] = []
-
-    def launch_begins(self, at: Observed, arrays: Sequence[np.ndarray]) -> None:
-        self.operands = at.call.inputs + at.call.outputs
-        self.whole = [*map(np.array, arrays), *(uninitialized(out.shape, out.dtype) for out in at.call.outputs)]
-
-    def step_begins(self, at: Observed, windows: Sequence[Window], refs: Sequence[Ref]) -> None:
-        self.starts = [tuple(start for start, _ in window) for window in windows]
-        self.refs = refs
-
-    def step_ends(self, at: Observed) -> None:
-        for array, operand, start, ref in zip(self.whole, self.operands, self.starts, self.refs):
-            paste(array, operand, start, ref.array)
-        self.programs.append((tuple(map(int, at.grid_index)), self.starts, [np.array(a) for a in self.whole]))
-
-
-def _array(
-    drawing: Drawing, left: float, name: str, operand: Any, start: Sequence[int], array: np.ndarray, is_output: bool
-) -> tuple[float, float]:
-    """Draws an array's values with one block lit; returns the drawing's width and height."""
-    rows, columns = (1, *array.shape)[-2:]
-    first, size = (0, *start)[-2:], (1, *operand.block_shape)[-2:]
-    cell, top = 30, 22
-    drawing.text(left, 14, name, "mono")
-    for i, j in np.ndindex(rows, columns):
-        value = array.reshape(rows, columns)[i, j]
-        x, y = left + j * cell, top + i * cell
-        lit = all(f <= at < f + s for f, at, s in zip(first, (i, j), size))
-        drawing.rect(
-            x + 1, y + 1, cell - 2, cell - 2, ("f2" if is_output else "f1") if lit else "f3", 0.45 if lit else 0.1
-        )
-        drawing.text(x + cell / 2, y + cell / 2 + 4, "–" if untouched(value) else f"{value:g}", "mono small mid")
-    return max(columns * cell, 8 * len(name)), top + rows * cell
+    return record(call, *arrays).figure(each="program")
 
 
 @dataclass(frozen=True)
@@ -322,7 +264,8 @@ def _said(value: Any) -> str:
         return value
     value = np.asarray(value)
     if value.dtype.kind != "f":
-        return "–" if untouched(value) else f"{value}"
+        unwritten = value.dtype.kind == "i" and value == np.iinfo(value.dtype).min
+        return "–" if unwritten else f"{value}"
     return "NaN" if np.isnan(value) else f"{value:g}"
 
 

@@ -9,7 +9,7 @@ from .test_browser import wait_for
 
 pytestmark = pytest.mark.site
 
-WITH_STEPPERS = [page for page in built_pages() if page.soup.select(".book-stepper")]
+WITH_STEPPERS = [page for page in built_pages() if page.soup.select(".pnr-figure")]
 
 
 @pytest.fixture(params=WITH_STEPPERS, ids=lambda page: page.name)
@@ -20,14 +20,14 @@ def stepper(request, browser, served_site):
     metrics = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(f"{served_site}/{request.param.name}")
-    return browser.find_element(By.CSS_SELECTOR, ".book-stepper")
+    return browser.find_element(By.CSS_SELECTOR, ".pnr-figure")
 
 
 def shown(stepper) -> list[int]:
     """The numbers, from 1, of the steps that can be seen."""
     from selenium.webdriver.common.by import By
 
-    steps = stepper.find_elements(By.CSS_SELECTOR, ".book-step")
+    steps = stepper.find_elements(By.CSS_SELECTOR, ".pnr-step")
     return [number for number, step in enumerate(steps, 1) if step.is_displayed()]
 
 
@@ -51,6 +51,27 @@ def test_buttons_go_on_and_back(stepper):
         assert shown(stepper) == expected
     stepper.parent.execute_script("arguments[0].click()", previous)
     assert shown(stepper) == [2]
+
+
+def test_nothing_moves_from_step_to_step(stepper):
+    from selenium.webdriver.common.by import By
+
+    following = stepper.find_elements(By.TAG_NAME, "button")[1]
+    where = following.rect["y"]
+    for _ in stepper.find_elements(By.CSS_SELECTOR, ".pnr-step"):
+        stepper.parent.execute_script("arguments[0].click()", following)
+        assert following.rect["y"] == where
+
+
+def test_keys_still_work_where_a_button_has_come_to_its_end(stepper):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    last = len(stepper.find_elements(By.CSS_SELECTOR, ".pnr-step"))
+    press(stepper, *[Keys.ARROW_RIGHT] * last)
+    assert shown(stepper) == [last]
+    stepper.parent.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    assert shown(stepper) == [last - 1]
 
 
 def test_arrow_keys_go_on_and_back(stepper):
@@ -99,7 +120,7 @@ def test_paper_shows_every_step(stepper):
     from selenium.webdriver.common.by import By
 
     stepper.parent.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert len(shown(stepper)) == len(stepper.find_elements(By.CSS_SELECTOR, ".book-step"))
+    assert len(shown(stepper)) == len(stepper.find_elements(By.CSS_SELECTOR, ".pnr-step"))
     stepper.parent.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 

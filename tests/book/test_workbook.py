@@ -12,9 +12,7 @@ from jax.experimental import pallas as pl
 
 from pallas_np import frontend, phase2, phase3, workbook
 from pallas_np.frontend.primitives import get_p
-from pallas_np.inspector.observed import Observed
 from pallas_np.inspector.text import equation_text, names_in
-from pallas_np.workbook import recording
 
 from .conftest import ROOT
 
@@ -116,35 +114,47 @@ def test_grid_stepper_shows_the_arrays_after_each_program():
     x = np.arange(5, dtype=np.int32)
     block = pl.BlockSpec((2,), lambda i: (i,))
     call = call_of(kernel, x, grid=(3,), in_specs=[block], out_specs=block)
-    steps = re.findall(r'role="img" aria-label="([^"]*)"', str(workbook.grid_stepper(call, x)))
+    steps = str(workbook.grid_stepper(call, x)).split('<div class="pnr-step">')[1:]
     assert len(steps) == 3
-    assert "out_ref [ 0 10 20 30 40], block at 4" in steps[-1]
+    last = steps[-1].partition("out_ref[4:6]")[2]
+    assert re.findall(r"<td([^>]*)>(.*?)</td>", last) == [
+        *(("", text) for text in ("0", "10", "20", "30")),
+        (' data-lit="output"', "40"),
+    ]
 
 
-def test_recording_keeps_what_each_equation_left():
-    recorder = workbook.record(call_of(swap_halves, np.arange(4, dtype=np.int32)), np.arange(4, dtype=np.int32))
-    last = recorder.moments[-1].contents
-    assert last["out_ref"].tolist() == [2, 3, 0, 1]
-    assert last["b"].tolist() == [0, 1] and last["c"].tolist() == [2, 3]
+def held_at_the_end(stepper: str) -> dict[str, str]:
+    """What refs and values hold in the last picture, by name."""
+    last = stepper.split('<div class="pnr-step">')[-1]
+    rows = re.findall(r'<th scope="row" rowspan="1">(\w+)</th>(.*?)</tr>', last)
+    return {name: " ".join(re.findall(r"<td[^>]*>(.*?)</td>", cells)) for name, cells in rows}
 
 
-def test_recording_shows_a_value_that_changes_under_the_readers_feet():
+def test_equation_stepper_shows_what_each_equation_left():
     x = np.arange(4, dtype=np.int32)
-    recorder = workbook.record(call_of(swap_halves, x), x, rules={**phase3.numpy_rules, get_p: get_a_view})
-    assert recorder.moments[-1].contents["b"].tolist() == [2, 3]
+    held = held_at_the_end(workbook.equation_stepper(call_of(swap_halves, x), x))
+    assert held == {"x_ref": "0 1 2 3", "out_ref": "2 3 0 1", "a": "0 1 2 3", "b": "0 1", "c": "2 3"}
 
 
-def test_recording_does_not_change_the_answer():
+def test_equation_stepper_shows_a_value_that_changes_under_the_readers_feet():
+    x = np.arange(4, dtype=np.int32)
+    rules = {**phase3.numpy_rules, get_p: get_a_view}
+    held = held_at_the_end(workbook.equation_stepper(call_of(swap_halves, x), x, rules=rules))
+    assert held == {"x_ref": "0 1 2 3", "out_ref": "2 3 2 3", "a": "0 1 2 3", "b": "2 3", "c": "2 3"}
+    writes = [access.ref for access in workbook.record(call_of(swap_halves, x), x, rules=rules).equations[4].accesses]
+    assert writes == ["out_ref", "b"]
+
+
+def test_looking_again_finds_what_accesses_tell():
     def kernel(x_ref: Any, out_ref: Any) -> None:
         out_ref[...] = x_ref[...] * (pl.program_id(0) + 1)
 
-    x = np.arange(4, dtype=np.int32)
+    x = np.arange(1, 5, dtype=np.int32)
     block = pl.BlockSpec((2,), lambda i: (i,))
     call = call_of(kernel, x, grid=(2,), in_specs=[block], out_specs=block)
-    recorder = recording.Recorder(call)
-    (out,) = Observed(recorder, recording.RULES).run(call, x)
-    np.testing.assert_array_equal(out, [0, 1, 4, 6])
-    assert {moment.program for moment in recorder.moments} == {(0,), (1,)}
+    told, seen = (workbook.record(call, x, rules=rules) for rules in (None, phase3.numpy_rules))
+    np.testing.assert_array_equal(seen.launches[0].outputs[0], [1, 2, 6, 8])
+    assert held_at_the_end(told.figure()) == held_at_the_end(seen.figure())
 
 
 def test_equations_are_written_as_one_would():
