@@ -158,6 +158,10 @@ def touch(a: Roots, b: Roots) -> bool:
     return bool(a and b) and (a is EVERYTHING or b is EVERYTHING or not a.isdisjoint(b))
 
 
+_TAKEN = dict.fromkeys([*dir(builtins), *keyword.kwlist, "np", "lax"], 1)
+"""Names that no variable may have."""
+
+
 class Program:
     """A function in the making: its parameters, constants and statements."""
 
@@ -165,7 +169,7 @@ class Program:
         self.block = Block()
         self.parameters: list[Symbol] = []
         self.constants: dict[Any, Constant] = {}
-        self._used: dict[str, int] = dict.fromkeys([*dir(builtins), *keyword.kwlist, "np", "lax"], 1)
+        self._used = dict(_TAKEN)
         self.name = self.unique(name)
 
     def unique(self, base: str) -> str:
