@@ -17,6 +17,7 @@ from pallas_np import lax_numpy, phase2, phase5
 from pallas_np.frontend import Equation
 from pallas_np.frontend import primitives as p
 from pallas_np.frontend.primitives import lax_primitive
+from pallas_np.lax_numpy.dtypes import kind_of
 
 Marks = np.ndarray | None
 """Of an array: bools of its shape, or of one that broadcasts to it; `None` if no element is marked."""
@@ -75,16 +76,27 @@ def _select_n(eqn: Equation, args: Sequence[Any], marks: list[np.ndarray]) -> np
     return np.logical_or(marks[0], lax_numpy.select_n(args[0], *marks[1:]))
 
 
-def _decided_by(deciding: bool) -> Rule:
-    """`and` is false, and `or` is true, whatever the marked operand is, if the other one is so."""
+def _decided_by(decisive: Callable[[np.ndarray], np.ndarray], kinds: str) -> Rule:
+    """The result is the same, whatever the marked operand is, if the other one is decisive.
+
+    `and` with 0 is 0, `or` with 1 is 1 in every bit, and so is an integer's product with 0: a float's may be NaN.
+    """
 
     def rule(eqn: Equation, args: Sequence[Any], marks: list[np.ndarray]) -> np.ndarray:
-        if args[0].dtype != np.bool_:
+        if kind_of(args[0].dtype) not in kinds:
             return _elementwise(eqn, args, marks)
-        decided = reduce(np.logical_or, [(arg == deciding) & ~mark for arg, mark in zip(args, marks)])
+        decided = reduce(np.logical_or, [decisive(arg) & ~mark for arg, mark in zip(args, marks)])
         return np.asarray(reduce(np.logical_or, marks) & ~decided)
 
     return rule
+
+
+def _is_zero(arg: np.ndarray) -> np.ndarray:
+    return arg == 0
+
+
+def _is_all_ones(arg: np.ndarray) -> np.ndarray:
+    return np.invert(arg) == 0
 
 
 def _along(*names: str) -> Rule:
@@ -113,11 +125,11 @@ def _running(eqn: Equation, args: Sequence[Any], marks: list[np.ndarray]) -> np.
 
 
 def _products(eqn: Equation, args: Sequence[Any], marks: list[np.ndarray]) -> np.ndarray:
-    """A dot or a convolution counts the marked factors of each sum."""
+    """A dot or a convolution counts the marked factors of each sum, save those times an integer that is 0."""
     rule, params = phase5.numpy_rules[eqn.primitive], eqn.params | {"preferred_element_type": np.dtype(np.float32)}
-    ones = [np.ones(mark.shape, np.float32) for mark in marks]
-    left, right = (mark.astype(np.float32) for mark in marks)
-    return (rule(left, ones[1], **params) + rule(ones[0], right, **params)) > 0
+    matters = [mark | (arg != 0) | (kind_of(arg.dtype) not in "iu") for arg, mark in zip(args, marks)]
+    (left, right), (left_mark, right_mark) = ([x.astype(np.float32) for x in pair] for pair in (matters, marks))
+    return (rule(left_mark, right, **params) + rule(left, right_mark, **params)) > 0
 
 
 def _window(eqn: Equation, args: Sequence[Any], marks: list[np.ndarray]) -> np.ndarray:
@@ -162,8 +174,9 @@ _RULES: dict[Any, Rule] = {
     **_table("dynamic_update_slice", _moves(0, 1)),
     **_table("optimization_barrier", _each_its_own),
     **_table("select_n", _select_n),
-    **_table("and", _decided_by(False)),
-    **_table("or", _decided_by(True)),
+    **_table("and", _decided_by(_is_zero, "biu")),
+    **_table("or", _decided_by(_is_all_ones, "biu")),
+    **_table("mul", _decided_by(_is_zero, "iu")),
     **_table("reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum reduce_xor", _along("axes")),
     **_table("argmax argmin reduce", _along("axes", "dimensions")),
     **_table(" ".join(phase5.CUMULATIVE), _running),

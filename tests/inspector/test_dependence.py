@@ -22,6 +22,7 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 X, Y = numbers(4, 6), numbers(4, 6, seed=1)
 BOOLS = X > 12
+SPARSE, MASK = (np.where(x % 3 == 0, 0, x).astype(np.int16) for x in (X, Y))
 ROWS = np.int32([[2], [0], [7]])
 
 EXACT: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
@@ -43,6 +44,8 @@ EXACT: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "running sum from the end": (lambda x: lax.cumsum(x, 0, reverse=True), (X,)),
     "dot": (lambda x, y: lax.dot_general(x, y, (((1,), (1,)), ((), ()))), (X, Y)),
     "batched dot": (lambda x, y: lax.dot_general(x, y, (((1,), (1,)), ((0,), (0,)))), (X, Y)),
+    "an integer's product": (lax.mul, (SPARSE, MASK)),
+    "a dot of integers": (lambda x, y: lax.dot_general(x, y, (((1,), (1,)), ((), ()))), (SPARSE, MASK)),
     "convolution": (lambda x, y: lax.conv(x[None, None], y[None, None, :2, :2], (1, 1), "VALID"), (X, Y)),
     "window sum": (lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 2), (1, 2), "VALID"), (X,)),
     "bitcast": (lambda x: lax.bitcast_convert_type(x, jnp.int32), (X,)),
@@ -120,14 +123,28 @@ def test_what_changes_is_marked(name: str) -> None:
     assert seen
 
 
-def test_false_and_anything_is_known() -> None:
-    valid, unknown = np.array([True, False]), np.array([True, True])
+def test_zero_and_anything_is_known() -> None:
     interp = Marking()
-    interp.marked[id(unknown)] = unknown, np.array([True, True])
-    for function, wanted in ((lax.bitwise_and, [True, False]), (lax.bitwise_or, [False, True])):
+    for function, dtype, wanted in (
+        (lax.bitwise_and, bool, [True, False]),
+        (lax.bitwise_or, bool, [False, True]),
+        (lax.bitwise_and, np.uint8, [True, False]),
+        (lax.bitwise_or, np.uint8, [False, True]),
+    ):
+        valid, unknown = ~np.array([0, 0], dtype) * np.array([1, 0], dtype), np.array([1, 1], dtype)
+        interp.marked[id(unknown)] = unknown, np.array([True, True])
         jaxpr = as_jaxpr(jax.make_jaxpr(function)(valid, unknown))
         (result,) = interp.eval_jaxpr(jaxpr, (), valid, unknown)
         np.testing.assert_array_equal(interp.marked[id(result)][1], wanted)
+
+
+def test_a_float_times_zero_may_be_nan() -> None:
+    zeros, unknown = np.zeros(2, np.float32), np.ones(2, np.float32)
+    interp = Marking()
+    interp.marked[id(unknown)] = unknown, np.array([True, False])
+    jaxpr = as_jaxpr(jax.make_jaxpr(lax.mul)(zeros, unknown))
+    (result,) = interp.eval_jaxpr(jaxpr, (), zeros, unknown)
+    np.testing.assert_array_equal(interp.marked[id(result)][1], [True, False])
 
 
 def test_a_primitive_without_a_rule_depends_on_everything() -> None:

@@ -71,6 +71,20 @@ def test_padding_in_a_sum_wants_a_mask() -> None:
     np.testing.assert_array_equal(run(masked, sds(3), X, **SUMS), [6, 22, 17])
 
 
+@pytest.mark.parametrize("dtype", [I32, F32])
+def test_padding_times_a_mask(dtype: Any) -> None:
+    """An integer's product with zero is zero.  A float's is NaN if the padding is."""
+
+    def kernel(x_ref, out_ref):
+        inside = (pl.program_id(0) * 4 + jnp.arange(4) < 10).astype(dtype)
+        out_ref[0] = jnp.sum(x_ref[...] * inside) + jnp.dot(x_ref[...], inside)
+
+    if dtype is I32:
+        np.testing.assert_array_equal(run(kernel, sds(3, dtype=I32), X.astype(np.int32), **SUMS), [12, 44, 34])
+    else:
+        refused(kernel, sds(3), X, **SUMS)
+
+
 @pytest.mark.parametrize("clears", [False, True])
 def test_an_accumulator_has_to_be_cleared(clears: bool) -> None:
     def kernel(x_ref, out_ref, acc_ref):
