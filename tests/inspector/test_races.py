@@ -246,6 +246,37 @@ def test_scratch_carried_along_a_parallel_axis() -> None:
     )
 
 
+def test_a_read_of_another_cores_scratch_is_told_even_if_its_value_is_masked_away() -> None:
+    def kernel(x_ref: Any, out_ref: Any, before: Any, *, reads_always: bool) -> None:
+        j = pl.program_id(1)
+        if reads_always:
+            out_ref[...] = x_ref[...] + jnp.where(j > 0, before[...], 0)
+        else:
+            out_ref[...] = x_ref[...]
+
+            @pl.when(j > 0)
+            def _() -> None:
+                out_ref[...] += before[...]
+
+        before[...] = x_ref[...]
+
+    def call(reads_always: bool) -> Any:
+        block = pl.BlockSpec((1, 4), lambda i, j: (i * 3 + j, 0))
+        return run(
+            partial(kernel, reads_always=reads_always),
+            sds(6, 4),
+            ints(6, 4),
+            grid=(2, 3),
+            in_specs=[block],
+            out_specs=block,
+            scratch_shapes=[pltpu.VMEM((1, 4), I32)],
+            compiler_params=parallel("parallel", "arbitrary"),
+        )
+
+    call(reads_always=False)
+    fault(RaceError, lambda: call(reads_always=True), "before[0, 0] is read here, but step (0, 2) wrote it at ")
+
+
 def test_vmap_adds_an_axis_along_which_scratch_is_not_carried() -> None:
     def call(clears: Callable[[], Any]) -> Any:
         options = {"in_specs": [ROW], "out_specs": ROW, "scratch_shapes": [pltpu.VMEM((1, 4), I32)]}
