@@ -22,7 +22,7 @@ from typing import Any
 PHASES = (1, 2, 3, 4, 5)
 COMPILER = 6  # what comes after the phases, where a phase's number is asked for
 FASTER_THAN_BASELINE = 15  # the book's promise for phase 5, cold
-NOISE = 0.8  # a promise of an amount counts as broken below this part of it: machines are shared
+NOISE = 0.7  # a promise of an amount counts as broken below this part: one shared machine gave 12.7 to 19.5 in a day
 
 
 @dataclass(frozen=True)
