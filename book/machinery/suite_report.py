@@ -39,7 +39,7 @@ def section(report: Report) -> Iterator[str]:
     yield (
         f"Measured on {made['date']}, **not when this page was built**, with Python {made['python']}, "
         f"JAX {made['jax']} and NumPy {made['numpy']} on {made['system']}, {made['cores']} cores, {made['processor']}. "
-        f"Medians of {report['repeats']} fresh processes for each engine, with the least and the most below."
+        + spread(report["repeats"])
     )
     yield from comparison(report, "own", "interpret", "cold, without JAX's tracing, which both have to wait for")
     yield from comparison(report, "warm", "interpret jit", "warm, against the call under `jax.jit`")
@@ -48,6 +48,13 @@ def section(report: Report) -> Iterator[str]:
         yield folded(title, table(report, quantity))
     yield from promises(report)
     yield from left_out(report)
+
+
+def spread(processes: int) -> str:
+    """What a number of the report is made of."""
+    if processes == 1:
+        return "One fresh process for each engine on each kernel."
+    return f"Medians of {processes} fresh processes for each engine, with the least and the most below."
 
 
 def comparison(report: Report, quantity: str, slow: str, measure: str) -> Iterator[str]:
