@@ -303,7 +303,7 @@ def cost_bars(measurements: Sequence[Measurement], caption: str = "") -> Html:
 
 def ratio_bars(ratios: Mapping[str, float], caption: str) -> Html:
     """How many times as fast something is, as bars on a logarithmic axis that begin at 1; a loss goes to the left."""
-    left, top, bar, gap, room = 168, 12, 16, 8, 250
+    left, top, bar, gap, room = 206, 12, 16, 8, 250
     bottom = top + len(ratios) * (bar + gap)
     drawing = Drawing(left + room + 52, bottom + 24)
     low = 10 ** math.floor(math.log10(min(1, *ratios.values())))
