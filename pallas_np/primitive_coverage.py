@@ -24,6 +24,7 @@ from pallas_np.frontend.jaxpr import expansions
 from pallas_np.frontend.kernel_calls import kernel_calls
 from pallas_np.frontend.lowering_tables import is_in_this_release, lowered_primitives, primitive_named
 from pallas_np.frontend.primitives import pallas_call_p
+from pallas_np.frontend.reference import LAX_REFERENCE
 
 PHASES: tuple[ModuleType, ...] = (phase1, phase2, phase3, phase4, phase5)
 
@@ -225,7 +226,7 @@ def _phase_of(primitive: Any) -> int:
 def _what_runs(rule: Callable[..., Any]) -> str:
     if isinstance(rule, np.ufunc):
         return "NumPy"
-    return "lax_reference" if rule.__module__ == "jax._src.lax_reference" else "pallas_np"
+    return "lax_reference" if rule.__module__ == LAX_REFERENCE else "pallas_np"
 
 
 def _full_name(function: Callable[..., Any]) -> str:
