@@ -18,8 +18,9 @@ class Options:
     Attributes:
       engine: what runs them.  `"compiled"`: a NumPy program that is made of phase 5's rules at a kernel's first call,
         and kept; `pallas_np.compile(call, *args).source` shows it.  `"interpreter"`: phase 5, equation by equation.
-        The two give the same results.  A check that has to watch runs kernels equation by equation, whatever the
-        engine.
+        `"tiered"`: the first call equation by equation if that is done sooner than compiling, with many programs at
+        a time, and all others by the NumPy program.  The three give the same results.  A check that has to watch runs
+        kernels equation by equation, whatever the engine.
       out_of_bounds: what an index outside its ref, or a block outside its array, does.  `"raise"`: an `IndexError`;
         `"clamp"`: it is moved inside, as `interpret=True` does.
       uninitialized: what memory holds before it is written, a ragged block's padding included.  `"poison"`: NaN, or the
@@ -39,7 +40,7 @@ class Options:
       ValueError: for a value that is not one of those listed.
     """
 
-    engine: Literal["compiled", "interpreter"] = "compiled"
+    engine: Literal["tiered", "compiled", "interpreter"] = "tiered"
     out_of_bounds: Literal["raise", "clamp"] = "raise"
     uninitialized: Literal["poison", "zero", "raise"] = "poison"
     detect_races: bool = False
@@ -59,7 +60,7 @@ class Options:
 
 
 ACCEPTED = {
-    "engine": ("compiled", "interpreter"),
+    "engine": ("tiered", "compiled", "interpreter"),
     "out_of_bounds": ("raise", "clamp"),
     "uninitialized": ("poison", "zero", "raise"),
     "detect_races": (False, True),

@@ -32,11 +32,12 @@ def _run(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np
         from pallas_np.inspector import checks
 
         return checks.watched(options).run(call, *arrays)
-    if options.engine == "compiled":
-        from pallas_np import compiler
+    if options.engine == "interpreter":
+        return phase5.run(call, *arrays, options=options)
+    from pallas_np import compiler
 
-        return compiler.run(call, *arrays, options=options)
-    return phase5.run(call, *arrays, options=options)
+    run = compiler.run_tiered if options.engine == "tiered" else compiler.run
+    return run(call, *arrays, options=options)
 
 
 def _prepare(call: KernelCall, options: Options) -> None:
@@ -48,7 +49,7 @@ def _prepare(call: KernelCall, options: Options) -> None:
 @functools.cache
 def engine(options: Options) -> Engine:
     """The engine that runs kernels as `options` say."""
-    is_compiled = options.engine == "compiled" and not options.watched
+    is_compiled = options.engine != "interpreter" and not options.watched
     return Engine("NumPy", _run, options, prepare=_prepare if is_compiled else None)
 
 

@@ -103,6 +103,6 @@ def test_a_profile_goes_to_standard_error(folder: Path) -> None:  # noqa: F811
     (folder / "twice.py").write_text(textwrap.dedent(program))
     done = pallas_np("profile", "--rows", "1", "--plot", "profile.svg", "twice.py", cwd=folder)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    for text in ("Profile of 2 launches", "Launches: 1 of 2", "NumPy, compiled", "By line", "drawn in profile.svg"):
+    for text in ("Profile of 2 launches", "Launches: 1 of 2", "NumPy, tiered", "By line", "drawn in profile.svg"):
         assert text in done.stderr, text
     assert (folder / "profile.svg").exists()

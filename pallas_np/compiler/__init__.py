@@ -4,6 +4,7 @@ An interpreter that evaluates its program once, on values of which some are know
 could not compute yet.  (Y. Futamura, 1971.)  `specialise.py` is that interpreter.  `emitters.py` and `loops.py` say
 what becomes of structure, `expressions.py` and `scalars.py` what becomes of values, `kernel.py` what becomes of the
 grid.  `passes.py` improves the program, `text.py` writes it down, `saving.py` makes a file of it.
+`first_call.py` runs a kernel that has no program yet, where that is done sooner than making one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jax import ShapeDtypeStruct, tree
 
 from pallas_np import frontend, lax_numpy, phase5
 from pallas_np.compiler.exposure import overwritten
+from pallas_np.compiler.first_call import walked
 from pallas_np.compiler.kernel import specialised
 from pallas_np.compiler.passes import optimise
 from pallas_np.compiler.saving import full_source, save
@@ -159,8 +161,8 @@ def _like(argument: Any) -> Any:
     return np.broadcast_to(np.zeros((), argument.dtype), argument.shape)
 
 
-_programs: weakref.WeakKeyDictionary[Jaxpr, OrderedDict[Any, Compiled]] = weakref.WeakKeyDictionary()
-"""The programs of each kernel, for as long as there is the kernel."""
+_programs: weakref.WeakKeyDictionary[Jaxpr, OrderedDict[Any, Compiled | None]] = weakref.WeakKeyDictionary()
+"""The programs of each kernel, for as long as there is the kernel; `None` where it was walked, and has none yet."""
 _MOST = 16
 """How many programs of one kernel are kept: for so many grids and blocks."""
 
@@ -180,6 +182,32 @@ def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> 
         return phase5.Interpreter(phase5.numpy_rules, options).run(call, *arrays)
     with _told_by_phase5(call, arrays, options):
         return _program(call, options).run(call, *arrays)
+
+
+def run_tiered(
+    call: KernelCall,
+    *arrays: np.ndarray,
+    options: Options = Options(),  # noqa: B008
+) -> Sequence[np.ndarray]:
+    """Runs a kernel call as `run` does, but walks it at its first run where that is done sooner than compiling.
+
+    Arguments and result are those of `run`.
+    """
+    if _has_program(call) and _is_new(call, options):
+        with _told_by_phase5(call, arrays, options):
+            outputs = walked(call, arrays, options)
+        if outputs is not None:
+            return outputs
+    return run(call, *arrays, options=options)
+
+
+def _is_new(call: KernelCall, options: Options) -> bool:
+    """Whether the call was not run before; it has been now."""
+    programs = _programs.setdefault(call.jaxpr, OrderedDict())
+    key = _key(call, options)
+    is_new = key not in programs
+    programs.setdefault(key, None)
+    return is_new
 
 
 def prepare(call: KernelCall, options: Options) -> None:

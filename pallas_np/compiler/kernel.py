@@ -76,8 +76,10 @@ def _arrays(program: Program, call: KernelCall, names: Sequence[str]) -> list[Sy
 def _viewed(spec: Specialiser, array: Symbol, view: View) -> Symbol:
     """An array as programs see it that were merged."""
     name = f"{array.name}_blocks"
-    for template, shape in view.steps:
-        array = spec.emit(template, [array], shape, array.dtype, name=name, is_fresh=False, roots=array.roots)
+    for method, argument, shape in view.steps:
+        array = spec.emit(
+            f"{{0}}.{method}({argument})", [array], shape, array.dtype, name=name, is_fresh=False, roots=array.roots
+        )
     return array
 
 

@@ -24,10 +24,18 @@ MOST_BYTES = 1 << 18
 """How large the values of programs that run together may be."""
 
 
+class ViewStep(NamedTuple):
+    """One of NumPy's methods that gives a view of an array: its name, its argument, and the view's shape."""
+
+    method: str
+    argument: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
 class View(NamedTuple):
     """An operand's array as merged programs see it: the array, then these views of it, one of the other."""
 
-    steps: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    steps: tuple[ViewStep, ...] = ()
 
 
 class Merged(NamedTuple):
@@ -238,12 +246,12 @@ def _chunk_map(operand: Operand, axis: int, size: int, length: int) -> tuple[Blo
     return chunk, replace(index_map, eqns=tuple(dead), outvars=outvars, literals=tuple(literals))
 
 
-def _view(operand: Operand, place: int, length: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _view(operand: Operand, place: int, length: int) -> Iterator[ViewStep]:
     """The array with the blocks counted on its first axis."""
     size, shape = operand.block[place].size, operand.shape
     if operand.block[place].kind == "blocked":
         shape = (*shape[:place], length, size, *shape[place + 1 :])
-        yield f"{{0}}.reshape({shape})", shape
+        yield ViewStep("reshape", shape, shape)
     if place:
         order = (place, *(n for n in range(len(shape)) if n != place))
-        yield f"{{0}}.transpose({order})", tuple(shape[n] for n in order)
+        yield ViewStep("transpose", order, tuple(shape[n] for n in order))

@@ -149,9 +149,9 @@ def gather(
     clip = mode != "fill_or_drop"
     start, valid = _starts(indices, positions, clip)
     if take_axis is None:
-        result = operand.reshape(-1).take(start + positions.within)
+        result = operand.reshape(-1).take(start + positions.within, mode="wrap")  # none is outside: only to check less
     else:
-        result = operand.take(start.reshape(indices.shape[:-1]), take_axis)
+        result = operand.take(start.reshape(indices.shape[:-1]), take_axis, mode="wrap")
     if clip or valid is None:
         return result
     return np.where(valid, result, _fill(operand.dtype, fill_value))

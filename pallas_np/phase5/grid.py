@@ -31,15 +31,18 @@ def run_grid(interp: Interpreter, call: KernelCall, arrays: Sequence[np.ndarray]
     num_prefetch = len(call.prefetch)
     prefetch = [np.array(a) if written else a for a, written in zip(arrays[:num_prefetch], call.written_prefetch)]
     whole = buffers(interp, call, arrays)
-    if call.is_mesh:
-        run_mesh(interp, call, prefetch, whole)
-    else:
-        scratch = [interp.fresh(ref) for ref in call.scratch]
-        blocks: Blocks = {}
-        for index in np.ndindex(*interp.grid):
-            interp.grid_index = index
-            blocks = run_program(interp, call, prefetch, whole, scratch, blocks)
+    run_programs = run_mesh if call.is_mesh else run_in_order
+    run_programs(interp, call, prefetch, whole)
     return whole[len(call.inputs) :]
+
+
+def run_in_order(interp: Interpreter, call: KernelCall, prefetch: Sequence[Any], whole: Sequence[np.ndarray]) -> None:
+    """Runs the kernel on every index of the grid, one after the other; all have the same scratch."""
+    scratch = [interp.fresh(ref) for ref in call.scratch]
+    blocks: Blocks = {}
+    for index in np.ndindex(*interp.grid):
+        interp.grid_index = index
+        blocks = run_program(interp, call, prefetch, whole, scratch, blocks)
 
 
 def run_mesh(interp: Interpreter, call: KernelCall, prefetch: Sequence[Any], whole: Sequence[np.ndarray]) -> None:

@@ -83,6 +83,9 @@ def test_selecting_among_many_elements_keeps_their_bits(dtype):
     for few in (slice(None), slice(0, 3)):
         got = lax_numpy.select(pred[few], x[few], y[few].T.copy().T)
         assert got.tobytes() == np.where(pred[few], x[few], y[few]).tobytes()
+        for narrow in (pred[0], pred[0, 0], pred[:1]):
+            got = lax_numpy.select(narrow, x[few], y[few])
+            assert got.tobytes() == np.where(narrow, x[few], y[few]).tobytes()
 
 
 @pytest.mark.parametrize("dtype", NUMBERS, ids=label)

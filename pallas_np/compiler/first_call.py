@@ -1,0 +1,95 @@
+"""The first call of a kernel: walked, where that is sooner done than making a program.
+
+A program pays for itself at later calls, and it is not known whether there will be any.  So phase 5 walks the first
+one, with as many steps of the grid run together as in a program, for as long as it would take to compile the kernel.
+If it is not through by then, nothing of what it did is kept, and the program is made after all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pallas_np import frontend, phase5
+from pallas_np.compiler.merging import View, merged
+from pallas_np.frontend import Equation, Jaxpr, KernelCall, subjaxprs
+from pallas_np.frontend.primitives import pallas_call_p, scan_p
+from pallas_np.options import Options
+from pallas_np.phase1 import as_xla_computes
+from pallas_np.phase5 import grid
+from pallas_np.phase5.reporting import reporting_rules
+
+WALKS_PER_COMPILATION = 16
+"""How often an equation can be walked in the time that it takes to compile it (measured on sorts and attention)."""
+COMPILATION = 150
+"""How many equations can be walked in the time that the compilation of a kernel without equations takes."""
+STEP = 8
+"""How many equations can be walked in the time that a step of the grid takes."""
+
+
+class _Abandoned(Exception):
+    """The walk takes longer than the compilation would."""
+
+
+class _Walker(phase5.Interpreter):
+    """Phase 5 with a limit to how many equations it goes over."""
+
+    def __init__(self, options: Options, limit: float):
+        super().__init__(phase5.numpy_rules, options)
+        self.left = limit
+
+    def eval_jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
+        self.left -= len(jaxpr.eqns)
+        if self.left < 0:
+            raise _Abandoned
+        return super().eval_jaxpr(jaxpr, consts, *args)
+
+
+def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> list[np.ndarray] | None:
+    """The outputs of a call, from a walk; `None` if the kernel had better be compiled.
+
+    That is so if the walk would take longer, and for a kernel that calls something outside of it, which must not be
+    called twice.
+    """
+    limit = COMPILATION + WALKS_PER_COMPILATION * sum(1 for _ in _equations(call.jaxpr))
+    if any(eqn.primitive in reporting_rules or eqn.primitive is pallas_call_p for eqn in _equations(call.jaxpr)):
+        return None
+    larger, views = merged(call)
+    walker = _Walker(options, limit)
+    num_bounds, num_prefetch = call.num_dynamic_grid_bounds, len(call.prefetch)
+    walker.call, walker.grid = larger, frontend.grid_of(larger, arrays[:num_bounds])
+    if math.prod(walker.grid) * (STEP + _least(larger.jaxpr)) > limit:
+        return None
+    given = arrays[num_bounds:]
+    prefetch = [np.array(a) if written else a for a, written in zip(given[:num_prefetch], call.written_prefetch)]
+    whole = grid.buffers(walker, call, given)
+    try:
+        with as_xla_computes():
+            grid.run_in_order(walker, larger, prefetch, list(map(_viewed, whole, views)))
+    except _Abandoned:
+        return None
+    return whole[len(call.inputs) :]
+
+
+def _equations(jaxpr: Jaxpr) -> Iterator[Equation]:
+    """A jaxpr's equations, nested ones included."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        yield from itertools.chain.from_iterable(map(_equations, subjaxprs(eqn)))
+
+
+def _least(jaxpr: Jaxpr) -> int:
+    """How many equations a walk goes over, loops counted whose length stands in the jaxpr."""
+    lengths = [eqn.params["length"] * _least(eqn.params["jaxpr"]) for eqn in jaxpr.eqns if eqn.primitive is scan_p]
+    return len(jaxpr.eqns) + sum(lengths)
+
+
+def _viewed(array: np.ndarray, view: View) -> np.ndarray:
+    """An array as programs see it that were merged."""
+    for method, argument, _ in view.steps:
+        array = getattr(array, method)(argument)
+    return array
