@@ -7,12 +7,15 @@ mode of the processor, and NumPy obeys it just as well: it costs one call to set
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 _FLUSH_X86 = 0x8040
 """Bits FTZ (results) and DAZ (operands) of the register MXCSR."""
@@ -20,41 +23,52 @@ _FLUSH_ARM = 1 << 24
 """Bit FZ of the register FPCR."""
 
 _LAYOUTS = {
-    ("linux", "x86_64"): (28, ctypes.c_uint32, _FLUSH_X86),
-    ("darwin", "x86_64"): (4, ctypes.c_uint32, _FLUSH_X86),
-    ("linux", "aarch64"): (0, ctypes.c_uint32, _FLUSH_ARM),
-    ("darwin", "arm64"): (8, ctypes.c_uint64, _FLUSH_ARM),
+    ("linux", "x86_64"): (ctypes.c_uint32 * 16, 7, _FLUSH_X86),
+    ("darwin", "x86_64"): (ctypes.c_uint32 * 16, 1, _FLUSH_X86),
+    ("linux", "aarch64"): (ctypes.c_uint32 * 16, 0, _FLUSH_ARM),
+    ("darwin", "arm64"): (ctypes.c_uint64 * 8, 1, _FLUSH_ARM),
 }
-"""Where C's `fenv_t` has the control register, by the headers `fenv.h` of glibc and of Apple's libc."""
+"""C's `fenv_t` as an array, with room to spare, and which element is the control register, by the headers `fenv.h` of
+glibc and of Apple's libc."""
 
 
-@contextlib.contextmanager
-def flush_denormals() -> Iterator[None]:
+class flush_denormals:
     """Within it, in this thread, denormal floats are zeros; after it, the mode is what it was before.
 
-    On a platform whose `fenv_t` is not known here it does nothing.
+    It decorates functions as well.  On a platform whose `fenv_t` is not known here it does nothing.
     """
-    door = _floating_point_environment()
-    if door is None:
-        yield
-        return
-    get, set_, (offset, register, flush) = door
-    before = ctypes.create_string_buffer(64)
-    get(before)
-    flushing = ctypes.create_string_buffer(before.raw, 64)
-    register.from_buffer(flushing, offset).value |= flush
-    set_(flushing)
-    try:
-        yield
-    finally:
-        set_(before)
+
+    __slots__ = ("_before", "_set")
+
+    def __enter__(self) -> None:
+        get, self._set, (registers, control, flush) = _floating_point_environment()
+        self._before, flushing = registers(), registers()
+        get(self._before)
+        get(flushing)
+        flushing[control] |= flush
+        self._set(flushing)
+
+    def __exit__(self, *_: object) -> None:
+        self._set(self._before)
+
+    def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+        @functools.wraps(function)
+        def flushing(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+            with flush_denormals():
+                return function(*args, **kwargs)
+
+        return flushing
 
 
 @functools.cache
-def _floating_point_environment() -> tuple | None:
-    """C's `fegetenv` and `fesetenv`, and where in an environment which bits flush; None where that is not known."""
+def _floating_point_environment() -> tuple[Callable[..., Any], Callable[..., Any], tuple]:
+    """C's `fegetenv` and `fesetenv`, and the layout of what they take; what does nothing where that is not known."""
     layout = _LAYOUTS.get((sys.platform, platform.machine()))
     if layout is None:
-        return None
-    library = ctypes.CDLL("libm.so.6" if sys.platform == "linux" else None)
+        return _do_nothing, _do_nothing, (ctypes.c_uint32 * 1, 0, 0)
+    library = ctypes.PyDLL("libm.so.6" if sys.platform == "linux" else None)  # too short to let other threads run
     return library.fegetenv, library.fesetenv, layout
+
+
+def _do_nothing(environment: Any) -> None:
+    pass

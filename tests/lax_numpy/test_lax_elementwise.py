@@ -247,6 +247,24 @@ def test_denormals_are_flushed_within_flush_denormals_and_only_there():
     assert (lax_numpy.add(tiny, zero) != 0).all()
 
 
+def test_flush_denormals_decorates_a_function_that_calls_itself_and_raises():
+    tiny, zero = np.full(4, 1e-40, np.float32), np.zeros(4, np.float32)
+
+    @lax_numpy.flush_denormals()
+    def countdown(n):
+        assert not lax_numpy.add(tiny, zero).any()
+        if n == 0:
+            raise StopIteration
+        try:
+            countdown(n - 1)
+        finally:
+            assert not lax_numpy.add(tiny, zero).any()
+
+    with pytest.raises(StopIteration):
+        countdown(2)
+    assert (lax_numpy.add(tiny, zero) != 0).all()
+
+
 def test_polynomial_is_horner():
     x, coefficients = edge_values(np.dtype(np.float32)), np.array([1.0, -2.0, 3.0], np.float32)
     if hasattr(lax, "polynomial_p"):
