@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -141,8 +142,8 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Memory that starts at a multiple of 64 bytes, which JAX can take over as it is."""
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory.data))  # sooner than `memory.ctypes.data`
+    return np.ndarray(shape, dtype, memory, -address % 64)
 
 
 def block_window(interp: Interpreter, operand: Operand, prefetch: Sequence[np.ndarray]) -> Window:
