@@ -55,6 +55,7 @@ class Compiled:
             self.options, self._needs_machine = options, spec.needs_machine
             self.name = self._program.name
             self._overwritten = overwritten(call)
+            self._idle_machine = None if self._needs_machine else phase5.Interpreter(phase5.numpy_rules, options)
             self._text = function_source(self._program, needs_machine=self._needs_machine)
             self._function = self._executed()
 
@@ -79,20 +80,22 @@ class Compiled:
 
     def run(self, call: KernelCall, *arrays: np.ndarray) -> list[np.ndarray]:
         """Runs the program on a call's operands, which stay as they are, and returns its outputs."""
-        machine = phase5.Interpreter(phase5.numpy_rules, self.options)
-        num_bounds = call.num_dynamic_grid_bounds
-        machine.call, machine.grid = call, frontend.grid_of(call, arrays[:num_bounds])
-        given = arrays[num_bounds:]
-        num_prefetch = len(call.prefetch)
-        prefetch = [np.array(a) if written else a for a, written in zip(given[:num_prefetch], call.written_prefetch)]
+        num_bounds, num_inputs = call.num_dynamic_grid_bounds, len(call.inputs)
+        bounds, given = arrays[:num_bounds], arrays[num_bounds:]
+        machine = self._idle_machine or self._machine(call, bounds)
+        prefetch = [np.array(a) if written else a for a, written in zip(given, call.written_prefetch)]
         whole = grid.buffers(machine, call, given, self._overwritten)
-        num_inputs = len(call.inputs)
         aliased = {output for _, output in call.aliases}
         outputs = [array for n, array in enumerate(whole[num_inputs:]) if n not in aliased]
-        bounds = [size for size, static in zip(machine.grid, call.grid) if static is None]
         extra = [machine] if self._needs_machine else []
-        self._function(*bounds, *prefetch, *whole[:num_inputs], *outputs, *extra)
+        self._function(*map(int, bounds), *prefetch, *whole[:num_inputs], *outputs, *extra)
         return whole[num_inputs:]
+
+    def _machine(self, call: KernelCall, bounds: Sequence[np.ndarray]) -> phase5.Interpreter:
+        """What runs the rules of phase 5 in one run of the program."""
+        machine = phase5.Interpreter(phase5.numpy_rules, self.options)
+        machine.call, machine.grid = call, frontend.grid_of(call, bounds)
+        return machine
 
 
 @contextlib.contextmanager
@@ -123,8 +126,11 @@ class CompiledCall:
         self._engine = frontend.Engine("NumPy, compiled", self._run)
 
     def _run(self, call: KernelCall, *arrays: np.ndarray) -> list[np.ndarray]:
-        with _told_by_phase5(call, arrays, self._compiled.options):
+        try:
             return self._compiled.run(call, *arrays)
+        except Exception:
+            phase5.run_to_the_error(call, *arrays, options=self._compiled.options)
+            raise
 
     @folded
     def __call__(self, *args: Any) -> Any:
@@ -165,10 +171,15 @@ _programs: weakref.WeakKeyDictionary[Jaxpr, OrderedDict[Any, Compiled | None]] =
 """The programs of each kernel, for as long as there is the kernel; `None` where it was walked, and has none yet."""
 _MOST = 16
 """How many programs of one kernel are kept: for so many grids and blocks."""
+_latest: weakref.WeakKeyDictionary[KernelCall, weakref.ref[Compiled]] = weakref.WeakKeyDictionary()
+"""The program that each call ran last, which its next run finds without a key."""
 
 
 def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> Sequence[np.ndarray]:  # noqa: B008
     """Runs a kernel call, compiled at its first run.
+
+    A program does not keep track of where it is.  When it fails, phase 5 runs the call again, up to the same error, and
+    says where that is; a callback in the kernel is called again, too.
 
     Args:
       call: what to run.
@@ -180,8 +191,11 @@ def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> 
     """
     if not _has_program(call):
         return phase5.Interpreter(phase5.numpy_rules, options).run(call, *arrays)
-    with _told_by_phase5(call, arrays, options):
+    try:
         return _program(call, options).run(call, *arrays)
+    except Exception:
+        phase5.run_to_the_error(call, *arrays, options=options)
+        raise
 
 
 def run_tiered(
@@ -193,9 +207,12 @@ def run_tiered(
 
     Arguments and result are those of `run`.
     """
-    if _has_program(call) and _is_new(call, options):
-        with _told_by_phase5(call, arrays, options):
+    if _known(call, options) is None and _has_program(call) and _is_new(call, options):
+        try:
             outputs = walked(call, arrays, options)
+        except Exception:
+            phase5.run_to_the_error(call, *arrays, options=options)
+            raise
         if outputs is not None:
             return outputs
     return run(call, *arrays, options=options)
@@ -225,21 +242,16 @@ def _has_program(call: KernelCall) -> bool:
     return not (call.is_mesh or any(output.ref.is_semaphore for output in call.outputs))
 
 
-@contextlib.contextmanager
-def _told_by_phase5(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> Iterator[None]:
-    """When a program fails, phase 5 runs the call again, up to the same error, and says where it is.
-
-    So a program need not keep track of where it is.  A callback in the kernel is called again, too.
-    """
-    try:
-        yield
-    except Exception:
-        phase5.run_to_the_error(call, *arrays, options=options)
-        raise
+def _known(call: KernelCall, options: Options) -> Compiled | None:
+    """The program that ran this very call last, if these were its options."""
+    program = _latest.get(call, lambda: None)()
+    return program if program is not None and program.options is options else None
 
 
 def _program(call: KernelCall, options: Options) -> Compiled:
     """The call's program: the one that was made before, also for another reading of the same call."""
+    if (known := _known(call, options)) is not None:
+        return known
     programs = _programs.setdefault(call.jaxpr, OrderedDict())
     key = _key(call, options)
     program = programs.get(key)
@@ -247,6 +259,7 @@ def _program(call: KernelCall, options: Options) -> Compiled:
         program = programs[key] = Compiled(call, options)
         if len(programs) > _MOST:
             programs.popitem(last=False)
+    _latest[call] = weakref.ref(program)
     return program
 
 

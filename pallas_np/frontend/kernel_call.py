@@ -121,7 +121,7 @@ class KernelCall:
     parallel_axes: tuple[int, ...] = ()
     jax_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def num_dynamic_grid_bounds(self) -> int:
         """How many leading operands of the call are grid bounds."""
         return sum(size is None for size in self.grid)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +102,42 @@ def test_a_call_is_compiled_once(monkeypatch: pytest.MonkeyPatch, transform: Any
     for _ in range(3):
         transform(call)(*map(jnp.asarray, case.args)).block_until_ready()
     assert len(made) == 1
+
+
+def test_a_call_does_not_keep_a_program_that_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[compiler.Compiled]] = []
+    whole = compiler.Compiled
+
+    def noted(*args: Any) -> compiler.Compiled:
+        program = whole(*args)
+        made.append(weakref.ref(program))
+        return program
+
+    monkeypatch.setattr(compiler, "Compiled", noted)
+    monkeypatch.setattr(compiler, "_MOST", 1)
+    call = traced(CASES[1])
+    given, other = operands(CASES[1], call), replace(call.call)
+    clamping = pallas_np.Options(out_of_bounds="clamp")
+    compiler.run(call.call, *given)
+    compiler.run(other, *given, options=clamping)
+    for _ in range(2):
+        compiler.run(call.call, *given)
+    gc.collect()
+    assert [program() is None for program in made] == [True, True, False]
+
+
+def test_a_call_runs_with_the_options_it_is_given() -> None:
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        out_ref[0] = x_ref[x_ref[0]]
+
+    call = frontend.trace(pl.pallas_call(kernel, jax.ShapeDtypeStruct((4,), jnp.int32), interpret=True), jnp.arange(4))
+    assert call is not None
+    x = np.array([9, 1, 2, 3], np.int32)
+    clamping, strict = pallas_np.Options(out_of_bounds="clamp"), pallas_np.Options()
+    for _ in range(2):
+        assert compiler.run(call.call, x, options=clamping)[0][0] == 3
+        with pytest.raises(IndexError):
+            compiler.run(call.call, x, options=strict)
 
 
 def test_an_index_outside_its_ref_is_an_error() -> None:
