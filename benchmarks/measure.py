@@ -40,7 +40,7 @@ class Engine:
     Attributes:
       pallas_call: makes the call.
       jit: whether the call is under `jax.jit`.
-      install: whether the kernels of the process go to NumPy meanwhile, to the compiled engine.
+      install: whether the kernels of the process go to NumPy meanwhile.
     """
 
     pallas_call: PallasCall
@@ -54,7 +54,7 @@ class Engine:
 
     def in_force(self) -> contextlib.AbstractContextManager[Any]:
         if self.install:
-            return pallas_np.installed(pallas_np.Options(engine="compiled"))
+            return pallas_np.installed()
         return contextlib.nullcontext()
 
 
@@ -65,7 +65,8 @@ ENGINES: dict[str, Engine] = {
     "tpu": Engine(functools.partial(pl.pallas_call, interpret=pltpu.InterpretParams()), jit=True),
     "phase 5": Engine(phase5.pallas_call),
     "compiled": Engine(compiler.pallas_call),
-    "compiled jit": Engine(pl.pallas_call, jit=True, install=True),
+    "tiered": Engine(pallas_np.pallas_call),
+    "tiered jit": Engine(pl.pallas_call, jit=True, install=True),
 }
 TWIN = "twin"
 
@@ -78,6 +79,7 @@ class Measurement:
       cold: seconds from the call of a kernel never seen before to its result, the least of a few; 0 for a twin.
       trace: seconds that JAX takes to trace such a kernel, the least of a few; 0 for a twin.
       own: `cold` without `trace`.
+      second: seconds of the second call of such a kernel, the least of a few; 0 for a twin.
       warm: seconds of a later call of the same callable, median.
       peak: bytes by which the process's peak memory grew.
       correct: whether the result was the twin's, within the kernel's tolerance.
@@ -86,6 +88,7 @@ class Measurement:
     cold: float
     trace: float
     own: float
+    second: float
     warm: float
     peak: int
     correct: bool
@@ -102,16 +105,16 @@ def measure(case: Case, engine: Engine) -> Measurement:
         peak = peak_memory() - before
     answer = case.twin(*(np.asarray(x) for x in case.args))
     correct = np.allclose(np.asarray(result), answer, case.tolerance, case.tolerance)
-    cold, trace = (min(column) for column in zip(*rounds))
-    return Measurement(cold, trace, cold - trace, warm, peak, bool(correct))
+    cold, trace, second = (min(column) for column in zip(*rounds))
+    return Measurement(cold, trace, cold - trace, second, warm, peak, bool(correct))
 
 
-def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float]], Callable[..., Any], Any]:
-    """(cold, tracing) of several fresh kernel functions, the last one's call, and its result.
+def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float, float]], Callable[..., Any], Any]:
+    """(cold, tracing, second call) of several fresh kernel functions, the last one's call, and its result.
 
     The first one pays for what this kernel sets up in JAX, and counts only if there is no time for others.
     """
-    rounds: list[tuple[float, float]] = []
+    rounds: list[tuple[float, float, float]] = []
     while True:
         traced = case.make(_interpreted)
         trace = seconds(lambda: jax.make_jaxpr(traced)(*case.args))  # noqa: B023
@@ -119,7 +122,8 @@ def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float]], Callab
         start = time.perf_counter()
         result = jax.block_until_ready(call(*case.args))
         cold = time.perf_counter() - start
-        rounds.append((cold, trace))
+        second = seconds(lambda: jax.block_until_ready(call(*case.args)))  # noqa: B023
+        rounds.append((cold, trace, second))
         if len(rounds) > ROUNDS:
             return rounds[1:], call, result
         if cold > LONG:
@@ -131,7 +135,7 @@ def measure_twin(case: Case) -> Measurement:
     args = tuple(np.asarray(x) for x in case.args)
     before = peak_memory()
     warm = _warm(lambda: case.twin(*args))
-    return Measurement(0.0, 0.0, 0.0, warm, peak_memory() - before, True)
+    return Measurement(0.0, 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
 
 
 def seconds(function: Callable[[], Any]) -> float:

@@ -21,9 +21,10 @@ from benchmarks.measure import peak_memory
 WAYS = {
     "interpreter": pallas_np.Options(engine="interpreter"),
     "compiled": pallas_np.Options(engine="compiled"),
+    "tiered": pallas_np.Options(engine="tiered"),
     "interpret=True": None,
 }
-LIMITED = ("interpreter", "compiled")
+LIMITED = ("interpreter", "compiled", "tiered")
 LIMIT = 1.2
 COLUMNS = 8192
 BLOCK = 256

@@ -11,13 +11,13 @@ BLUE, ORANGE, GREY = "#3f7fbf", "#e0a030", "#888888"
 
 
 def plot(report: Report, file: Path) -> None:
-    """Draws how many times as fast the compiled engine is, cold and warm, and the cost of a grid step."""
+    """Draws how many times as fast the default engine is, cold and warm, and the cost of a grid step."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 11), layout="constrained")
     cold, warm, step = figure.subplots(3, 1)
-    _bars(cold, report, ratios(report, "own", "interpret", "compiled"), "cold, without the tracing")
-    _bars(warm, report, ratios(report, "warm", "interpret jit", "compiled"), "warm, against the jitted call")
+    _bars(cold, report, ratios(report, "own", "interpret", "tiered"), "cold, without the tracing")
+    _bars(warm, report, ratios(report, "warm", "interpret jit", "tiered"), "warm, against the jitted call")
     _steps(step, report)
     figure.savefig(file)
 

@@ -4,7 +4,7 @@ Not part of the public face.  What these functions return draws itself in a note
 """
 
 from pallas_np.inspector.stepping import stepper
-from pallas_np.phase_benchmark import COMPILER
+from pallas_np.phase_benchmark import COMPILER, TIERED
 from pallas_np.workbook.comparison import changes, cost, equations_by, exercises, measure, sort_kernel
 from pallas_np.workbook.figures import (
     Row,
@@ -23,6 +23,7 @@ from pallas_np.workbook.sources import diff, show, source
 
 __all__ = [
     "COMPILER",
+    "TIERED",
     "Row",
     "changes",
     "cost",

@@ -37,7 +37,7 @@ def cost(measurements: Sequence[Measurement]) -> Markdown:
     baseline = measurements[0]
     rows = [
         [
-            m.title.split()[-1],
+            m.label.removeprefix("phase "),
             str(m.numpy_equations),
             str(m.jax_equations),
             milliseconds(m.trace),

@@ -286,7 +286,7 @@ def cost_bars(measurements: Sequence[Measurement], caption: str = "") -> Html:
         drawing.text(left + x + 17, 14, name, "small")
     for i, m in enumerate(measurements):
         y, at = top + i * (bar + gap), float(left)
-        drawing.text(left - 10, y + 15, m.title.removeprefix("the "), "end")
+        drawing.text(left - 10, y + 15, m.label, "end")
         for kind, seconds in (("f3", m.trace), ("f2", m.compiling), ("f1", m.rest)):
             width = room * max(seconds, 0) / longest
             drawing.rect(at, y, width, bar, kind)

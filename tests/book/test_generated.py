@@ -31,13 +31,14 @@ def test_an_unknown_mark_is_a_warning(generated, caplog):
 
 
 def test_the_first_page_says_what_a_second_call_takes(generated, monkeypatch):
-    from pallas_np.phase_benchmark import COMPILER, Measurement
+    from pallas_np.phase_benchmark import COMPILER, PHASES, TIERED, Measurement
 
-    warm = {1: 4e-4, 5: 0.016, COMPILER: 8e-4}
+    warm = {**dict.fromkeys(PHASES, 0.1), 1: 4e-4, 5: 0.016, COMPILER: 8e-4, TIERED: 7e-4}
     measured = [Measurement(phase, 1.0 / phase, 0.1, warm[phase], True, 0, 1, {}) for phase in warm]
     monkeypatch.setattr(generated, "measurements", lambda: measured)
     text = generated.benchmark_warm_sentence()
     assert "0.4 ms with `interpret=True` and 16 ms in phase 5" in text and "takes 0.8 ms" in text
+    assert "walks the first call, which takes 143 ms" in text
     assert "**200 ms** in phase 5: 5 times as fast" in generated.benchmark_sentence()
 
 

@@ -10,11 +10,11 @@ import pytest
 
 pytestmark = pytest.mark.site
 
-QUANTITIES = ("cold", "trace", "own", "warm", "peak")
+QUANTITIES = ("cold", "trace", "own", "second", "warm", "peak")
 
 
 def engine(cold: float, trace: float, warm: float, *, correct: bool = True) -> dict[str, Any]:
-    values = dict(zip(QUANTITIES, (cold, trace, cold - trace, warm, 2**20)))
+    values = dict(zip(QUANTITIES, (cold, trace, cold - trace, warm, warm, 2**20)))
     return {"correct": correct, **{q: dict.fromkeys(("median", "least", "most"), v) for q, v in values.items()}}
 
 
@@ -31,9 +31,9 @@ def made_up(jax: str) -> dict[str, Any]:
         **{"cores": "2", "date": "2026-01-31"},
     }
     kernels = {
-        "softmax": kernel("softmax", 256, interpret=slow, interpret_jit=jitted, compiled=engine(0.02, 0.01, 0.001)),
-        "copy10": kernel("copy, 10 steps", 10, interpret=slow, interpret_jit=jitted, compiled=engine(0.02, 0.01, 0.04)),
-        "copy100": kernel("copy, 100 steps", 100, compiled=engine(0.02, 0.01, 0.05, correct=False)),
+        "softmax": kernel("softmax", 256, interpret=slow, interpret_jit=jitted, tiered=engine(0.02, 0.01, 0.001)),
+        "copy10": kernel("copy, 10 steps", 10, interpret=slow, interpret_jit=jitted, tiered=engine(0.02, 0.01, 0.04)),
+        "copy100": kernel("copy, 100 steps", 100, tiered=engine(0.02, 0.01, 0.05, correct=False)),
     }
     return {"made_with": made_with, "repeats": 3, "kernels": kernels}
 
@@ -69,9 +69,7 @@ def test_figures_have_words(page: str) -> None:
 
 
 def test_tables_are_folded_and_name_what_is_wrong(page: str) -> None:
-    assert (
-        '??? abstract "Warm: the same callable again"\n\n    | kernel | interpret | interpret jit | compiled |' in page
-    )
+    assert '??? abstract "Warm: the same callable again"\n\n    | kernel | interpret | interpret jit | tiered |' in page
     assert "    | copy, 100 steps | – | – | 50 ms (wrong) |" in page
     assert "    - softmax, tpu: takes a minute" in page
 
