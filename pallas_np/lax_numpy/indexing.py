@@ -145,13 +145,13 @@ def gather(
     XLA does not rely on); with 'fill_or_drop' all of it is `fill_value`, by default NaN, the smallest integer, the
     largest unsigned one, or True.
     """
-    take_axis, positions = _gather_plan(operand.shape, indices.shape, dimension_numbers, slice_sizes)
+    axis, flattened, positions = _gather_plan(operand.shape, indices.shape, dimension_numbers, slice_sizes)
     clip = mode != "fill_or_drop"
     start, valid = _starts(indices, positions, clip)
-    if take_axis is None:
-        result = operand.reshape(-1).take(start + positions.within, mode="wrap")  # none is outside: only to check less
-    else:
-        result = operand.take(start.reshape(indices.shape[:-1]), take_axis, mode="wrap")
+    if flattened is None:
+        result = operand.take(start.reshape(indices.shape[:-1]), axis, mode="wrap")
+    else:  # no place is outside: "wrap" is the mode that checks least
+        result = operand.reshape(flattened).take(start + positions.within, axis, mode="wrap")
     if clip or valid is None:
         return result
     return np.where(valid, result, _fill(operand.dtype, fill_value))
@@ -163,33 +163,50 @@ def _gather_plan(
     indices_shape: tuple[int, ...],
     dimension_numbers: GatherDimensionNumbers,
     slice_sizes: tuple[int, ...],
-) -> tuple[int | None, _Positions]:
-    """The axis along which whole slices are taken, if that is all the gather does, and the positions.
+) -> tuple[int, tuple[int, ...] | None, _Positions]:
+    """The axis to take along, the shape that the operand has to have for it (None: its own), and the positions there.
 
-    Positions are flat, but in the first case count along that axis.
+    If the gather takes whole slices along one axis, it is that axis.  Else the operand is flattened, apart from its
+    first axes if all of them is taken and they are the result's first axes, too.
     """
     offset_dims, collapsed, index_map, operand_batching, indices_batching = dimension_numbers
     rank = len(offset_dims) + len(indices_shape) - 1
-    take_axis = None
+    first = _first_axes_taken_whole(operand_shape, dimension_numbers, slice_sizes)
+
+    def without_first(axes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(axis - first for axis in axes)
+
+    positions = _positions(
+        operand_shape[first:],
+        indices_shape,
+        slice_sizes[first:],
+        without_first(offset_dims[first:]),
+        rank - first,
+        without_first(collapsed),
+        without_first(index_map),
+        without_first(operand_batching),
+        indices_batching,
+    )
     if len(index_map) == 1 and tuple(collapsed) == tuple(index_map) and not operand_batching:
         axis = index_map[0]
         batch_rank = len(indices_shape) - 1
         in_place = tuple(range(axis)) + tuple(range(axis + batch_rank, rank))
         whole = all(size == full for dim, (size, full) in enumerate(zip(slice_sizes, operand_shape)) if dim != axis)
         if whole and tuple(offset_dims) == in_place and 0 not in operand_shape:
-            take_axis = axis
-    positions = _positions(
-        operand_shape,
-        indices_shape,
-        slice_sizes,
-        offset_dims,
-        rank,
-        collapsed,
-        index_map,
-        operand_batching,
-        indices_batching,
-    )
-    return take_axis, positions if take_axis is None else positions._replace(strides=(1,))
+            return axis, None, positions._replace(strides=(1,))
+    return first, (*operand_shape[:first], math.prod(operand_shape[first:])), positions
+
+
+def _first_axes_taken_whole(
+    operand_shape: tuple[int, ...], dimension_numbers: GatherDimensionNumbers, slice_sizes: tuple[int, ...]
+) -> int:
+    """How many of the operand's first axes lie in every window as they are, and come first in the result."""
+    offset_dims, collapsed, index_map, operand_batching, _ = dimension_numbers
+    for axis, (size, whole) in enumerate(zip(slice_sizes, operand_shape)):
+        in_place = axis < len(offset_dims) and offset_dims[axis] == axis
+        if not in_place or size != whole or axis in (*collapsed, *index_map, *operand_batching):
+            return axis
+    return len(operand_shape)
 
 
 def _fill(dtype: np.dtype, fill_value: complex | None) -> Array:

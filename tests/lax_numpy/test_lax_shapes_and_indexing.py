@@ -130,6 +130,18 @@ def test_gather_batches_over_several_axes():
     check(lambda x, i: lax.gather(x, i, numbers, (3, 1, 1), mode="clip"), cube, indices(4, 2, 1, low=-1, high=5))
 
 
+@pytest.mark.parametrize("mode", ["fill", "clip"])
+def test_gather_agrees_where_windows_run_along_the_first_axes(mode):
+    cube = grid().reshape(2, 2, 4, 4)
+    batched = GATHER((0, 1), (3,), (3,), (2,), (0,))  # each of the 4 rows at places of its own, of all 2 x 2
+    places = indices(4, 3, 1, low=-1, high=5)
+    check(lambda x, i: lax.gather(x, i, batched, (2, 2, 1, 1), mode=mode), cube, places)
+    pairs = GATHER((0, 3), (2,), (1, 2), (), ())
+    places = indices(5, 3, 2, low=-1, high=4)
+    check(lambda x, i: lax.gather(x, i, pairs, (2, 2, 1), mode=mode), cube.reshape(2, 8, 4), places)
+    check(lambda x, i: lax.gather(x, i, pairs, (1, 2, 1), mode=mode), cube.reshape(2, 8, 4), places)
+
+
 @pytest.mark.parametrize("start", [(0, 0), (3, 2), (-1, 7), (100, -100)], ids=str)
 def test_dynamic_slices_are_moved_inside(start):
     start = [np.int32(index) for index in start]
