@@ -260,8 +260,13 @@ def mark_dead(eqns: list[Equation], outvars: tuple[Atom, ...]) -> None:
     """Fills in what is dead after each of these equations, of which `outvars` is the answer."""
     needed = set(outvars)
     for eqn in reversed(eqns):
-        eqn.dead = tuple(a for a in {*eqn.outvars, *eqn.invars} - needed if isinstance(a, Var))
-        needed.update(eqn.invars)
+        dead = [var for var in eqn.outvars if var not in needed]
+        for atom in eqn.invars:
+            if atom not in needed:
+                needed.add(atom)
+                if type(atom) is Var:
+                    dead.append(atom)
+        eqn.dead = tuple(dead)
 
 
 def _literal(atom: Any) -> Any:
