@@ -18,7 +18,8 @@ import jax
 import numpy as np
 from jax import tree_util
 from jax._src import callback, config, core, dtypes
-from jax._src.interpreters import ad, batching, mlir, pxla
+from jax._src.interpreters import ad, batching, mlir
+from jax._src.lib import xla_client
 from jax.experimental import io_callback
 from jax.experimental import pallas as pl
 
@@ -83,13 +84,13 @@ class PallasCallable:
 
     @folded
     def __call__(self, *args: Any) -> Any:
-        leaves = tree_util.tree_leaves(args)
+        leaves, tree = tree_util.tree_flatten(args)
         if any(isinstance(leaf, core.Tracer) for leaf in leaves) or not core.trace_ctx.is_top_level():
             # JAX's function is a jit: outside any other it would be compiled, and what it wraps is not.
             function: Any = self._function
             with self.tracing():
                 return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
-        traced = self.traced(*args)
+        traced = self._remembered(args, leaves, tree)
         return self._function(*args) if traced is None else traced.run(self._engine, leaves)
 
     def __getattr__(self, name: str) -> Any:
@@ -108,12 +109,15 @@ class PallasCallable:
 
     def traced(self, *args: Any) -> TracedCall | None:
         """The call traced for these arguments, from memory if it has been; `None` if only JAX can make sense of it."""
-        leaves, tree = tree_util.tree_flatten(args)
+        return self._remembered(args, *tree_util.tree_flatten(args))
+
+    def _remembered(self, args: Sequence[Any], leaves: Sequence[Any], tree: Any) -> TracedCall | None:
         key = (tree, tuple(map(_abstract, leaves)), config.trace_context())
-        if key not in self._traced:
+        traced = self._traced.get(key)
+        if traced is None and key not in self._traced:
             with self.tracing():
-                self._traced[key] = trace(self._function, *args)
-        return self._traced[key]
+                traced = self._traced[key] = trace(self._function, *args)
+        return traced
 
 
 def _runs_at_once(trace: Any) -> bool:
@@ -124,7 +128,7 @@ def _runs_at_once(trace: Any) -> bool:
 
 
 def _abstract(leaf: Any) -> Any:
-    aval = core.typeof(leaf)
+    aval = leaf.aval if isinstance(leaf, jax.Array) else core.typeof(leaf)
     return (aval.shape, aval.dtype, aval.weak_type) if hasattr(aval, "weak_type") else aval
 
 
@@ -148,12 +152,14 @@ class TracedCall:
 
     def run(self, engine: Engine, leaves: Sequence[Any]) -> Any:
         """Runs the kernel on the arguments and returns JAX arrays where the arguments live."""
-        args = [as_numpy(leaves[o]) if isinstance(o, int) else o for o in self.operands]
-        args = [_of_dtype(arg, dtype) for arg, dtype in zip(args, self._dtypes())]
+        given = [leaves[o] if isinstance(o, int) else o for o in self.operands]
+        args = [_of_dtype(as_numpy(x), dtype) for x, dtype in zip(given, self._dtypes)]
         outs = to_jax(engine.launch(self.call, *args), self.out_avals, leaves)
         return tree_util.tree_unflatten(self.out_tree, outs)
 
+    @functools.cached_property
     def _dtypes(self) -> list[Any]:
+        """The operands' dtypes."""
         call = self.call
         bounds = [np.dtype(np.int32)] * call.num_dynamic_grid_bounds
         return bounds + [ref.dtype for ref in call.prefetch] + [operand.dtype for operand in call.inputs]
@@ -161,8 +167,7 @@ class TracedCall:
 
 def as_numpy(x: Any) -> np.ndarray:
     """An array as NumPy's; keys as their words."""
-    is_key = isinstance(x, jax.Array) and dtypes.issubdtype(x.dtype, dtypes.prng_key)
-    return np.asarray(jax.random.key_data(x) if is_key else x)
+    return np.asarray(jax.random.key_data(x) if isinstance(x, jax.Array) and _is_key(x.dtype) else x)
 
 
 def _of_dtype(arg: np.ndarray, dtype: Any) -> np.ndarray:
@@ -197,29 +202,36 @@ def to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], args: Sequence[
     Like the results of any operation of JAX's they are committed to a device only if an argument is.
     """
     arrays = [arg for arg in args if isinstance(arg, jax.Array)]
-    committed = next((a for a in arrays if a.committed), None)
-    home = None if committed is None else _one_home(committed.sharding)
+    committed = [array for array in arrays if array.committed]
+    home = _one_home(committed[0].sharding) if committed else None
     if home is not None and len(home.device_set) > 1:
         results = jax.device_put(list(outs), home)
     else:
         device = next(iter(arrays[0].devices())) if arrays else jax.local_devices(backend="cpu")[0]
-        results = [_put(out, home or _only_on(device), home is not None) for out in outs]
+        results = _put(outs, home or _only_on(device), home is not None)
     return [_as_keys(result, aval.dtype) for result, aval in zip(results, out_avals)]
 
 
-def _put(out: np.ndarray, sharding: Any, is_committed: bool) -> jax.Array:
-    """What `jax.device_put` comes to for an array that goes to one device, in a tenth of its time."""
-    aval = core.ShapedArray(out.shape, out.dtype)
-    return pxla.batched_device_put(aval, sharding, [out], list(sharding.device_set), committed=is_committed)
+def _put(outs: Sequence[np.ndarray], sharding: Any, is_committed: bool) -> list[jax.Array]:
+    """What `jax.device_put` comes to for arrays that go to one device, in a tenth of its time."""
+    devices = list(sharding.device_set)
+    return [
+        xla_client.batched_device_put(_aval(out.shape, out.dtype), sharding, [out], devices, is_committed)
+        for out in outs
+    ]
 
 
+_aval = functools.lru_cache(core.ShapedArray)
 _only_on = functools.cache(jax.sharding.SingleDeviceSharding)
 
 
 def _as_keys(words: jax.Array, dtype: Any) -> jax.Array:
     """The keys that these words are, if that is the output's dtype."""
-    is_key = dtypes.issubdtype(dtype, dtypes.prng_key)
-    return jax.random.wrap_key_data(words, impl=dtype._impl.name) if is_key else words
+    return jax.random.wrap_key_data(words, impl=dtype._impl.name) if _is_key(dtype) else words
+
+
+def _is_key(dtype: Any) -> bool:
+    return not isinstance(dtype, np.dtype) and dtypes.issubdtype(dtype, dtypes.prng_key)
 
 
 def _one_home(sharding: Any) -> Any:
