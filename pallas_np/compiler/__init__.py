@@ -55,6 +55,8 @@ class Compiled:
             self.options, self._needs_machine = options, spec.needs_machine
             self.name = self._program.name
             self._overwritten = overwritten(call)
+            own = [len(call.inputs) + n for n in range(len(call.outputs)) if n not in call.aliased_inputs]
+            self._parameters = [*range(len(call.inputs)), *own]
             self._idle_machine = None if self._needs_machine else phase5.Interpreter(phase5.numpy_rules, options)
             self._text = function_source(self._program, needs_machine=self._needs_machine)
             self._function = self._executed()
@@ -79,17 +81,26 @@ class Compiled:
         save(self._program, self.source, path)
 
     def run(self, call: KernelCall, *arrays: np.ndarray) -> list[np.ndarray]:
-        """Runs the program on a call's operands, which stay as they are, and returns its outputs."""
-        num_bounds, num_inputs = call.num_dynamic_grid_bounds, len(call.inputs)
+        """Runs the program on a call's operands, which stay as they are, and returns its outputs.
+
+        A program does not keep track of where it is.  When it fails, phase 5 runs the call again, up to the same error,
+        and says where that is; a callback in the kernel is called again, too.
+
+        Raises:
+          KernelError: whatever goes wrong.
+        """
+        num_bounds = call.num_dynamic_grid_bounds
         bounds, given = arrays[:num_bounds], arrays[num_bounds:]
-        machine = self._idle_machine or self._machine(call, bounds)
-        prefetch = [np.array(a) if written else a for a, written in zip(given, call.written_prefetch)]
-        whole = grid.buffers(machine, call, given, self._overwritten)
-        aliased = {output for _, output in call.aliases}
-        outputs = [array for n, array in enumerate(whole[num_inputs:]) if n not in aliased]
-        extra = [machine] if self._needs_machine else []
-        self._function(*map(int, bounds), *prefetch, *whole[:num_inputs], *outputs, *extra)
-        return whole[num_inputs:]
+        try:
+            machine = self._idle_machine or self._machine(call, bounds)
+            prefetch = [np.array(a) if written else a for a, written in zip(given, call.written_prefetch)]
+            whole = grid.buffers(machine, call, given, self._overwritten)
+            extra = [machine] if self._needs_machine else []
+            self._function(*map(int, bounds), *prefetch, *[whole[n] for n in self._parameters], *extra)
+        except Exception:
+            phase5.run_to_the_error(call, *arrays, options=self.options)
+            raise
+        return whole[len(call.inputs) :]
 
     def _machine(self, call: KernelCall, bounds: Sequence[np.ndarray]) -> phase5.Interpreter:
         """What runs the rules of phase 5 in one run of the program."""
@@ -123,14 +134,7 @@ class CompiledCall:
     def __init__(self, traced: frontend.TracedCall, options: Options):
         self._traced = traced
         self._compiled = Compiled(traced.call, options)
-        self._engine = frontend.Engine("NumPy, compiled", self._run)
-
-    def _run(self, call: KernelCall, *arrays: np.ndarray) -> list[np.ndarray]:
-        try:
-            return self._compiled.run(call, *arrays)
-        except Exception:
-            phase5.run_to_the_error(call, *arrays, options=self._compiled.options)
-            raise
+        self._engine = frontend.Engine("NumPy, compiled", self._compiled.run)
 
     @folded
     def __call__(self, *args: Any) -> Any:
@@ -178,9 +182,6 @@ _latest: weakref.WeakKeyDictionary[KernelCall, weakref.ref[Compiled]] = weakref.
 def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> Sequence[np.ndarray]:  # noqa: B008
     """Runs a kernel call, compiled at its first run.
 
-    A program does not keep track of where it is.  When it fails, phase 5 runs the call again, up to the same error, and
-    says where that is; a callback in the kernel is called again, too.
-
     Args:
       call: what to run.
       *arrays: its operands, in the call's order, of the dtypes it says; they stay as they are.
@@ -189,13 +190,16 @@ def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> 
     Returns:
       Its outputs, in arrays of their own.
     """
+    if (known := _known(call, options)) is not None:
+        return known.run(call, *arrays)
     if not _has_program(call):
         return phase5.Interpreter(phase5.numpy_rules, options).run(call, *arrays)
     try:
-        return _program(call, options).run(call, *arrays)
+        program = _program(call, options)
     except Exception:
         phase5.run_to_the_error(call, *arrays, options=options)
         raise
+    return program.run(call, *arrays)
 
 
 def run_tiered(
@@ -207,7 +211,9 @@ def run_tiered(
 
     Arguments and result are those of `run`.
     """
-    if _known(call, options) is None and _has_program(call) and _is_new(call, options):
+    if (known := _known(call, options)) is not None:
+        return known.run(call, *arrays)
+    if _has_program(call) and _is_new(call, options):
         try:
             outputs = walked(call, arrays, options)
         except Exception:
@@ -250,8 +256,6 @@ def _known(call: KernelCall, options: Options) -> Compiled | None:
 
 def _program(call: KernelCall, options: Options) -> Compiled:
     """The call's program: the one that was made before, also for another reading of the same call."""
-    if (known := _known(call, options)) is not None:
-        return known
     programs = _programs.setdefault(call.jaxpr, OrderedDict())
     key = _key(call, options)
     program = programs.get(key)

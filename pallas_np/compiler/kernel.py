@@ -62,12 +62,11 @@ def _bound(program: Program) -> Symbol:
 
 def _arrays(program: Program, call: KernelCall, names: Sequence[str]) -> list[Symbol]:
     """The array of each operand; an output that shares an input's buffer has that one."""
-    aliases = {output: given - len(call.prefetch) for given, output in call.aliases}
     found: list[Symbol] = []
     for n, (operand, name) in enumerate(zip(call.inputs + call.outputs, names)):
         output = n - len(call.inputs)
-        if output in aliases:
-            found.append(found[aliases[output]])
+        if output in call.aliased_inputs:
+            found.append(found[call.aliased_inputs[output]])
         else:
             found.append(program.parameter(name.removesuffix("_ref"), operand.shape, operand.dtype))
     return found

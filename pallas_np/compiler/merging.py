@@ -139,7 +139,7 @@ def _depends_on(jaxpr: Jaxpr, var: Var) -> set[Any]:
 def _written(call: KernelCall) -> set[Var]:
     """The refs of operands that the kernel writes, or that share their memory with one that it writes."""
     inputs = [operand.ref for operand, written in zip(call.inputs, call.written_inputs) if written]
-    aliased = [call.inputs[given - len(call.prefetch)].ref for given, _ in call.aliases]
+    aliased = [call.inputs[n].ref for n in call.aliased_inputs.values()]
     return {*inputs, *aliased, *(operand.ref for operand in call.outputs)}
 
 
@@ -151,7 +151,7 @@ def _exposed(call: KernelCall, axis: int) -> set[Var]:
     """
     last = len(call.grid) - 1
     known = {_program_id_axis(call, last): np.int32(0)} if axis != last and last not in call.vmapped_dims else {}
-    aliased = {call.inputs[given - len(call.prefetch)].ref for given, _ in call.aliases}
+    aliased = {call.inputs[n].ref for n in call.aliased_inputs.values()}
     refs = [*(operand.ref for operand in call.inputs + call.outputs), *call.scratch]
     found = set()
     for ref in refs:

@@ -132,6 +132,17 @@ class KernelCall:
         return math.prod(size for size in self.grid if size is not None)
 
     @cached_property
+    def aliased_inputs(self) -> dict[int, int]:
+        """For each output that has an input's buffer, by number, that input, prefetch operands not counted."""
+        return {output: given - len(self.prefetch) for given, output in self.aliases}
+
+    @cached_property
+    def changed_inputs(self) -> tuple[bool, ...]:
+        """For each input, whether its buffer is written to: through its own ref, or an output's."""
+        aliased = self.aliased_inputs.values()
+        return tuple(written or n in aliased for n, written in enumerate(self.written_inputs))
+
+    @cached_property
     def unmapped_axes(self) -> tuple[int, ...]:
         """The grid's axis that each axis of `program_id` stands for: all but the vmapped ones."""
         return tuple(axis for axis in range(len(self.grid)) if axis not in self.vmapped_dims)

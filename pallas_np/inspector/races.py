@@ -499,12 +499,11 @@ def _is_written_back(call: KernelCall, number: int) -> bool:
 
 def _memories(call: KernelCall) -> list[Memory | None]:
     """For each input and output, its memory; `None` if nobody writes to it, or it is a semaphore."""
-    aliases = {output: given - len(call.prefetch) for given, output in call.aliases}
+    aliases = call.aliased_inputs
     found: list[Memory | None] = []
     for number, operand in enumerate(call.inputs):
         is_shared = number in aliases.values() or _is_in_place(call, operand)
-        is_written = number in aliases.values() or call.written_inputs[number]
-        memory = Memory(operand.shape, "shared" if is_shared else "by core") if is_written else None
+        memory = Memory(operand.shape, "shared" if is_shared else "by core") if call.changed_inputs[number] else None
         found.append(None if operand.ref.is_semaphore else memory)
     for number, operand in enumerate(call.outputs):
         is_whole = operand.block_shape == operand.shape and not _is_in_place(call, operand)

@@ -110,11 +110,9 @@ def buffers(
       arrays: its operands, scalar prefetch included.
       overwritten: the outputs, by number, of which nothing is read before it is written, and all is written.
     """
-    num_prefetch = len(call.prefetch)
-    aliases = {output: given - num_prefetch for given, output in call.aliases}
+    given, aliases = arrays[len(call.prefetch) :], call.aliased_inputs
     inputs = [
-        aligned(interp, array) if written or i in aliases.values() else array
-        for i, (array, written) in enumerate(zip(arrays[num_prefetch:], call.written_inputs, strict=True))
+        aligned(interp, array) if changed else array for array, changed in zip(given, call.changed_inputs, strict=True)
     ]
     return inputs + [
         inputs[aliases[i]] if i in aliases else _output(interp, out, i in overwritten)
