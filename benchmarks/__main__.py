@@ -11,7 +11,13 @@ from benchmarks import report as reports
 from benchmarks.plots import plot
 from benchmarks.suite import CASES
 
-TITLES = {"cold": "Cold", "own": "Cold, without JAX's tracing", "warm": "Warm", "peak": "Growth of the peak memory"}
+TITLES = {
+    "cold": "Cold",
+    "own": "Cold, without JAX's tracing",
+    "second": "Second call",
+    "warm": "Warm",
+    "peak": "Growth of the peak memory",
+}
 
 
 def main() -> int:

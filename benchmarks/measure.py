@@ -69,6 +69,7 @@ ENGINES: dict[str, Engine] = {
     "tiered jit": Engine(pl.pallas_call, jit=True, install=True),
 }
 TWIN = "twin"
+CALLBACK = "callback"
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,18 @@ def measure_twin(case: Case) -> Measurement:
     return Measurement(0.0, 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
 
 
+def measure_callback(case: Case) -> Measurement:
+    """Measures what `jax.jit` itself takes for a kernel in a callback: one that hands over arrays made before."""
+    args, done = case.args, case.twin(*(np.asarray(x) for x in case.args))
+    before = peak_memory()
+    cold = []
+    for _ in range(1 + ROUNDS):
+        function = jax.jit(lambda *args: jax.pure_callback(lambda *_: done, jax.typeof(done), *args))
+        cold.append(seconds(lambda: jax.block_until_ready(function(*args))))  # noqa: B023
+    warm = _warm(lambda: jax.block_until_ready(function(*args)))
+    return Measurement(min(cold[1:]), 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
+
+
 def seconds(function: Callable[[], Any]) -> float:
     """How long a call takes."""
     start = time.perf_counter()
@@ -162,4 +175,5 @@ def peak_memory() -> int:
 if __name__ == "__main__":
     _, kernel, name = sys.argv
     chosen = CASES[kernel]()
-    print(json.dumps(asdict(measure_twin(chosen) if name == TWIN else measure(chosen, ENGINES[name]))))
+    alone = {TWIN: measure_twin, CALLBACK: measure_callback}
+    print(json.dumps(asdict(alone[name](chosen) if name in alone else measure(chosen, ENGINES[name]))))

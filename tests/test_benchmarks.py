@@ -40,7 +40,7 @@ def test_a_kernel_gives_what_its_twin_gives(name: str, engine: Any) -> None:
 @pytest.mark.slow
 def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
     file, drawing = tmp_path / "report.json", tmp_path / "report.png"
-    options = ["--kernels", "add", "copy100", "--engines", "interpret", "interpret jit", "tiered", "twin"]
+    options = ["--kernels", "add", "copy100", "--engines", "interpret", "interpret jit", "tiered", "callback", "twin"]
     command = [sys.executable, "-m", "benchmarks", *options, "--repeats", "1", "--json", file, "--plot", drawing]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -79,6 +79,9 @@ def test_goals_are_ratios_of_what_was_measured() -> None:
     assert found["cold, own share: 30 times smaller than interpret=True's"].measured == pytest.approx(30)
     tracing = found["cold, own share: no more than the tracing"]
     assert tracing.measured == pytest.approx(7 / 4) and not tracing.kept
+    slow = made_up(interpret=theirs, interpret_jit=theirs, tiered=ours, twin={"warm": 0.005})
+    within = next(goal for goal in reports.goals(slow) if goal.text.endswith("within 1.3 of it"))
+    assert within.measured == pytest.approx(7 / 5) and not within.kept
     assert found["warm: no slower than jitted interpret=True"].kept
     assert not found["warm: within 1.3 of the twin"].kept
     assert "| warm: within 1.3 of the twin | vector add | 2.00 | missed |" in reports.goal_table(report)

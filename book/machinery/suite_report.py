@@ -48,6 +48,7 @@ def section(report: Report) -> Iterator[str]:
     for quantity, title in QUANTITIES.items():
         yield folded(title, table(report, quantity))
     yield from promises(report)
+    yield from limits(report)
     yield from left_out(report)
 
 
@@ -101,6 +102,26 @@ def promises(report: Report) -> Iterator[str]:
     if missed:
         yield folded("The promises that are missed", goal_table(report, missed_only=True))
     yield folded("All promises", goal_table(report))
+
+
+def limits(report: Report) -> Iterator[str]:
+    """What stands in the way of a promise: what NumPy does by hand, and what JAX's own `jit` takes."""
+    by_hand = named(report, ratios(report, "warm", "interpret jit", "twin"))
+    if by_hand:
+        mean = statistics.geometric_mean(by_hand.values())
+        lost = [f"{name} ({1 / value:.2g} times)" for name, value in by_hand.items() if value < 1]
+        where = f"; `interpret=True` is the faster one on {', '.join(lost)}" if lost else ""
+        yield (
+            f"What NumPy can do: warm, the twins are {mean:.2g} times as fast as `interpret=True` under `jax.jit` "
+            f"(geometric mean of {len(by_hand)} kernels){where}."
+        )
+    callback = ratios(report, "cold", "interpret jit", "callback")
+    too_slow = [name for name, value in named(report, callback).items() if value < 5]
+    if too_slow:
+        yield (
+            "What JAX leaves: cold, `jax.jit` of a function that only hands over an array in a callback takes more than "
+            f"a fifth of `interpret=True`'s time on {', '.join(too_slow)}. No engine can be 5 times as fast there."
+        )
 
 
 def left_out(report: Report) -> Iterator[str]:
