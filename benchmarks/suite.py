@@ -232,11 +232,19 @@ def attention(length: int, width: int = 64, block: int = 128) -> Case:
 
 
 def shipped(module: ModuleType, function: Callable[..., Any]) -> Callable[[PallasCall], Callable[..., Any]]:
-    """A library's function, with another `pallas_call` in the place of the one that its module calls."""
+    """A library's function, with another `pallas_call` in the place of the one that its module calls.
+
+    The function makes a kernel function anew whenever it is called.  What `pallas_call` made of the first one is called
+    again by later calls: as in the other cases, only the first call traces the kernel.
+    """
 
     def make(pallas_call: PallasCall) -> Callable[..., Any]:
+        made: list[Callable[..., Any]] = []
+
         def ours(*args: Any, interpret: Any = None, **options: Any) -> Any:  # the library's own `interpret` is dropped
-            return pallas_call(*args, **options)
+            if not made:
+                made.append(pallas_call(*args, **options))
+            return made[0]
 
         def call(*args: Any) -> Any:
             with mock.patch.object(module, "pl", SimpleNamespace(**{**vars(pl), "pallas_call": ours})):

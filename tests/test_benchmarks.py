@@ -37,6 +37,24 @@ def test_a_kernel_gives_what_its_twin_gives(name: str, engine: Any) -> None:
     np.testing.assert_allclose(np.asarray(got), wanted, case.tolerance, case.tolerance)
 
 
+@pytest.mark.parametrize("name", ["add", "flash_attention", "grouped_matmul"])
+def test_a_case_traces_its_kernel_at_the_first_call_of_each_callable(name: str) -> None:
+    kernels = []
+
+    def counting(kernel: Any, *args: Any, **options: Any) -> Any:
+        def traced(*refs: Any) -> None:
+            kernels.append(kernel)
+            kernel(*refs)
+
+        return compiler.pallas_call(traced, *args, **options)
+
+    case = CASES[name]()
+    first, second = case.make(counting), case.make(counting)
+    for call in (first, first, second, second):
+        jax.block_until_ready(call(*case.args))
+    assert len(kernels) == 2 and kernels[0] is not kernels[1]
+
+
 @pytest.mark.slow
 def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
     file, drawing = tmp_path / "report.json", tmp_path / "report.png"
