@@ -6,7 +6,7 @@ An emitter is called as a structure rule is, `emitter(specialiser, equation, *ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -92,30 +92,41 @@ def value_name(ref: Symbol) -> str:
 
 
 def plain_place(spec: Specialiser, eqn: Equation, ref: Symbol, indices: Sequence[Any]) -> Place | None:
-    """The place as a NumPy index; `None` where it is not sure to lie inside the ref, or is none of NumPy's views."""
+    """The place as a NumPy index; `None` where it may lie outside the ref and no check can tell, or is no view."""
     transforms = eqn.params["transforms"]
     if not transforms:
         return ("", [], False) if ref.shape else ("[()]", [], True)
     if len(transforms) > 1 or not isinstance(transforms[0], Index) or len(transforms[0].indices) != len(ref.shape):
         return None
+    found = (_part(part, size, indices) for part, size in zip(transforms[0].indices, ref.shape))
+    parts = [part for part in found if part is not None and can_be_index(spec, part.first, part.most)]
+    if len(parts) < len(ref.shape):
+        return None
     texts: list[str] = []
     operands: list[Atom] = []
-    for part, size in zip(transforms[0].indices, ref.shape, strict=True):
-        text = _part(spec, part, size, indices, operands)
-        if text is None:
-            return None
-        texts.append(text)
-    is_scalar_place = not any(isinstance(part, Slice) for part in transforms[0].indices)
-    return index_of(texts), operands, is_scalar_place
+    for part, size in zip(parts, ref.shape):
+        first = checked_index(spec, part.first, part.most)
+        texts.append(index_text(first, part.span, size, part.stride, operands, is_slice=part.is_slice))
+    return index_of(texts), operands, not any(part.is_slice for part in parts)
 
 
-def _part(spec: Specialiser, part: Any, size: int, indices: Sequence[Any], operands: list[Atom]) -> str | None:
+class _Part(NamedTuple):
+    """A part of an index: elements from `first` on, which may be 0 to `most`."""
+
+    first: Any
+    most: int
+    span: int
+    stride: int
+    is_slice: bool
+
+
+def _part(part: Any, size: int, indices: Sequence[Any]) -> _Part | None:
     start, length, stride = (part.start, part.size, part.stride) if isinstance(part, Slice) else (part, None, 1)
     first = indices[start.position] if isinstance(start, IndexOperand) else np.asarray(start)
-    if isinstance(length, IndexOperand) or length == 0 or not is_scalar(first):
+    if isinstance(length, IndexOperand) or length == 0:
         return None
     span = 1 if length is None else (length - 1) * stride + 1
-    return index_text(spec, first, span, size, stride, operands, is_slice=length is not None)
+    return _Part(first, size - span, span, stride, length is not None)
 
 
 def index_of(texts: Sequence[str]) -> str:
@@ -126,21 +137,47 @@ def index_of(texts: Sequence[str]) -> str:
     return f"[{', '.join(kept)}]"
 
 
-def index_text(
-    spec: Specialiser, first: Any, span: int, size: int, stride: int, operands: list[Atom], *, is_slice: bool
-) -> str | None:
-    """`first`, or `first : first + span : stride`, as an index; `None` if it may lie outside the axis."""
-    low, high = interval_of(first)
-    if low < 0 or high + span > size:
-        return None
+def index_text(first: Any, span: int, size: int, stride: int, operands: list[Atom], *, is_slice: bool) -> str:
+    """`first`, or `first : first + span : stride`, as an index of an axis of this size."""
     tail = "" if stride == 1 else f":{stride}"
     if is_known(first):
+        low = int(first)
         if not is_slice:
             return str(low)
         return ":" if span == size and not tail else f"{low or ''}:{low + span}{tail}"
     operands.append(first)
     name = f"{{{len(operands)}}}"
     return f"{name}:{name} + {span}{tail}" if is_slice else name
+
+
+def is_index(first: Any, most: int) -> bool:
+    """Whether a value is sure to be one of 0 to `most`."""
+    if not is_scalar(first):
+        return False
+    low, high = interval_of(first)
+    return low >= 0 and high <= most
+
+
+def can_be_index(spec: Specialiser, first: Any, most: int) -> bool:
+    """Whether a value is one of 0 to `most`, or an error that the program can raise."""
+    may_raise = isinstance(first, Symbol) and first.shape == () and most >= 0
+    return is_index(first, most) or (may_raise and spec.options.out_of_bounds == "raise")
+
+
+def checked_index(spec: Specialiser, first: Any, most: int) -> Any:
+    """The value as one of 0 to `most`, which the program checks where it is not sure."""
+    if is_index(first, most):
+        return first
+    key = "checked", first
+    index = spec.known(key)
+    if index is None or not is_index(index, most):
+        index = Symbol("place", (), np.dtype(np.int32), spec.block, interval=(0, most), is_python=True)
+        index.expression = Expression("{0}" if first.is_python else "int({0})", (first,))
+        spec.do(Statement([index], index.expression))
+        check = Expression(f"if not 0 <= {{0}} <= {most}: raise IndexError({{0}})", (index,))
+        spec.do(Statement([], check, has_effect=True))
+        spec.block.known[key] = index
+    return index
 
 
 # Conditionals.

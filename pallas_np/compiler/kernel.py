@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from pallas_np import lax_numpy
-from pallas_np.compiler.emitters import index_of, index_text
+from pallas_np.compiler.emitters import can_be_index, checked_index, index_of, index_text, is_index
 from pallas_np.compiler.merging import View, merged
 from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Program, Statement, Symbol
-from pallas_np.compiler.scalars import answered, index_symbol, interval_of, is_scalar
+from pallas_np.compiler.scalars import answered, index_symbol, interval_of
 from pallas_np.compiler.specialise import Specialiser
 from pallas_np.compiler.windows import Windows
-from pallas_np.frontend import KernelCall, Operand
-from pallas_np.frontend.refs import Slice
+from pallas_np.frontend import BlockDim, KernelCall, Operand
 from pallas_np.options import Options
 
 _INT32_MAX = np.iinfo(np.int32).max
@@ -112,7 +111,7 @@ def _blocks(
     """The kernel's refs: slices where that is sure to be right, else what phase 5 makes of them when it runs."""
     operands = call.inputs + call.outputs
     spec.is_placing = True
-    refs = [_slice(spec, operand, array, name) for operand, array, name in zip(operands, arrays, names)]
+    refs = [_slice(spec, operand, prefetch, array, name) for operand, array, name in zip(operands, arrays, names)]
     spec.is_placing = False
     for n, array in enumerate(arrays):  # an input and its alias are one block
         if any(refs[m] is None for m, other in enumerate(arrays) if other is array):
@@ -123,26 +122,23 @@ def _blocks(
     return _windows(spec, call, prefetch, arrays, names, refs, rest)
 
 
-def _slice(spec: Specialiser, operand: Operand, array: Symbol, name: str) -> Symbol | None:
-    """The block as a slice of the array; `None` if it may reach past the array's ends, or depends on memory."""
+def _slice(spec: Specialiser, operand: Operand, prefetch: Sequence[Symbol], array: Symbol, name: str) -> Symbol | None:
+    """The block as a slice of the array; `None` if it may reach past the array's ends."""
     index_map = operand.index_map
     if len(operand.shape) != len(operand.block) or any(
         dim.kind not in ("blocked", "squeezed", "element") or any(dim.padding) for dim in operand.block
     ):
         return None
-    used = {v for eqn in index_map.eqns for v in eqn.invars}
-    if any(v in used for v in index_map.invars if v.is_ref):
+    answer = spec.eval_jaxpr(index_map, index_map.consts, *spec.grid_symbols, *prefetch)
+    positions = [answer[index.position] for index in operand.indices]  # type: ignore[union-attr]
+    axes = list(zip(operand.block, positions, operand.shape))
+    if not all(_lies_inside(spec, *axis) for axis in axes):
         return None
-    arguments = [*spec.grid_symbols, *[None] * (len(index_map.invars) - len(spec.grid_symbols))]
-    answer = spec.eval_jaxpr(index_map, index_map.consts, *arguments)
     texts: list[str] = []
     atoms: list[Atom] = []
-    for dim, index, size in zip(operand.block, operand.indices, operand.shape):
-        assert not isinstance(index, Slice)
-        text = _axis(spec, dim, answer[index.position], size, atoms)
-        if text is None:
-            return None
-        texts.append(text)
+    for dim, position, size in axes:
+        start = _start(spec, dim, checked_index(spec, position, _last(dim, size)))
+        texts.append(index_text(start, dim.size, size, 1, atoms, is_slice=dim.kind != "squeezed"))
     if all(text == ":" for text in texts):
         return array
     place = index_of(texts if any(":" in text for text in texts) else [*texts, "..."])
@@ -151,19 +147,25 @@ def _slice(spec: Specialiser, operand: Operand, array: Symbol, name: str) -> Sym
     )
 
 
-def _axis(spec: Specialiser, dim: Any, position: Any, size: int, atoms: list[Atom]) -> str | None:
-    if not is_scalar(position):
-        return None
-    if dim.kind == "squeezed":
-        return index_text(spec, position, 1, size, 1, atoms, is_slice=False)
-    if dim.kind == "element":
-        return index_text(spec, position, dim.size, size, 1, atoms, is_slice=True)
+def _last(dim: BlockDim, size: int) -> int:
+    """The last position on an axis of this size at which a block lies inside."""
+    return size // max(dim.size, 1) - 1 if dim.kind == "blocked" else size - dim.size
+
+
+def _lies_inside(spec: Specialiser, dim: BlockDim, position: Any, size: int) -> bool:
+    """Whether a block lies inside its array, or altogether outside, which the program checks."""
+    last = _last(dim, size)
+    reaches_past = dim.kind == "element" or size % max(dim.size, 1)
+    return is_index(position, last) if reaches_past else can_be_index(spec, position, last)
+
+
+def _start(spec: Specialiser, dim: BlockDim, position: Any) -> Any:
+    """The first element of a block."""
+    if dim.kind != "blocked" or dim.size == 1:
+        return position
     low, high = interval_of(position)
     bounds = (low * dim.size, high * dim.size)
-    start = position
-    if dim.size != 1:
-        start = answered(spec, f"{dim.size} * {{0}}", [position], bounds, np.dtype(np.int32), name="start")
-    return None if start is None else index_text(spec, start, dim.size, size, 1, atoms, is_slice=True)
+    return answered(spec, f"{dim.size} * {{0}}", [position], bounds, np.dtype(np.int32), name="start")
 
 
 def _windows(

@@ -48,7 +48,7 @@ class Merged(NamedTuple):
 def merged(call: KernelCall) -> Merged:
     """The call with as many programs run together as is proved to be right, and fits."""
     found = Merged(call, (View(),) * len(call.inputs + call.outputs))
-    if call.num_dynamic_grid_bounds or 0 in call.grid:
+    if 0 in call.grid:
         return found
     for axis in reversed(range(len(call.grid))):
         try:
@@ -61,8 +61,8 @@ def merged(call: KernelCall) -> Merged:
 def _along(before: Merged, axis: int) -> Merged:
     """Merges programs along one axis of the grid."""
     call, (length, operands) = before.call, (before.call.grid[axis], before.call.inputs + before.call.outputs)
-    assert length is not None
-    require(length > 1)
+    if length is None or length < 2:
+        raise NotBatchable
     placed = [_place(operand, axis, length) for operand in operands]
     exposed = _exposed(call, axis)
     _require_own_memory(call, placed, exposed)

@@ -127,17 +127,23 @@ class Specialiser(phase5.Interpreter):
     ) -> Symbol:
         """A pure value: one that was computed before, or a new statement's."""
         key = (template, dtype, *[atom.text if type(atom) is Literal else atom for atom in operands])
-        block: Block | None = self.block
-        while block is not None:
-            if key in block.known:
-                return block.known[key]
-            block = block.parent
+        if (found := self.known(key)) is not None:
+            return found
         home = self.home(operands)
         target = Symbol(name or self.base_name(), tuple(shape), dtype, home, **symbol)
         home.known[key] = target
         expression = target.expression = Expression(template, tuple(operands), is_infix, ufunc, is_fresh)
         home.statements.append(Statement([target], expression, eqn=None if self.is_placing else self.eqn))
         return target
+
+    def known(self, key: Any) -> Symbol | None:
+        """What this block or one around it has computed, by what computes it."""
+        block: Block | None = self.block
+        while block is not None:
+            if key in block.known:
+                return block.known[key]
+            block = block.parent
+        return None
 
     def home(self, operands: Sequence[Atom]) -> Block:
         """The outermost block that a pure statement may go to."""

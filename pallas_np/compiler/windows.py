@@ -1,4 +1,4 @@
-"""Blocks whose place or size is known only when the program runs: phase 5 cuts them out."""
+"""Blocks that may reach past the ends of their array, or whose size varies: phase 5 cuts them out."""
 
 from __future__ import annotations
 

@@ -234,6 +234,14 @@ def rearranged_planes(x_ref: Any, out_ref: Any) -> None:
     out_ref[:, 1:5] += smaller
 
 
+def places_in_memory(x_ref: Any, order_ref: Any, out_ref: Any) -> None:
+    first, second = order_ref[0], order_ref[1]
+    out_ref[...] = jnp.zeros(8)
+    out_ref[pl.ds(first, 4)] = x_ref[pl.ds(second, 4)]
+    out_ref[pl.ds(second, 2)] += x_ref[pl.ds(first, 2, stride=3)]
+    out_ref[second] = x_ref[first + second]
+
+
 def _with_nans(*shape: int) -> np.ndarray:
     x = _floats(*shape)
     return np.where(x > 0.7, np.float32(np.nan), np.where(x < -0.7, np.float32(-0.0), x))
@@ -301,6 +309,7 @@ CASES = [
             )
         },
     ),
+    Case(places_in_memory, _like(_X8), (_X8, np.array([3, 2], np.int32)), _scalar_and()),
     Case(aliased, _like(_X8), (_X8,), {"input_output_aliases": {0: 0}}),
     Case(
         index_arithmetic,

@@ -140,13 +140,32 @@ def test_a_call_runs_with_the_options_it_is_given() -> None:
             compiler.run(call.call, x, options=strict)
 
 
-def test_an_index_outside_its_ref_is_an_error() -> None:
+@pytest.mark.parametrize("order", [[0, 3, 1], [0, -1, 1]], ids=["past the end", "negative"])
+def test_a_block_outside_its_array_is_an_error(order: list[int]) -> None:
     case = next(case for case in CASES if str(case) == "prefetched_blocks")
     call = pallas_np.pallas_call(
         case.kernel, case.out_shape, options=pallas_np.Options(engine="compiled"), **case.options
     )
     with pytest.raises(IndexError, match="outside the array"):
-        call(jnp.array([0, 3, 1]), *case.args[1:])
+        call(jnp.array(order), *case.args[1:])
+
+
+@pytest.mark.parametrize("order", [[5, 2], [-1, 2], [4, 7]], ids=["past the end", "negative", "last"])
+def test_an_index_outside_its_ref_is_an_error_or_is_clamped(order: list[int]) -> None:
+    case = next(case for case in CASES if str(case) == "places_in_memory")
+    args = case.args[0], np.array(order, np.int32)
+    with pytest.raises(IndexError, match="outside a ref"):
+        pallas_np.pallas_call(case.kernel, case.out_shape, **case.options)(*args)
+    got, wanted = (
+        pallas_np.pallas_call(
+            case.kernel,
+            case.out_shape,
+            options=pallas_np.Options(engine=engine, out_of_bounds="clamp"),
+            **case.options,
+        )(*args)
+        for engine in ("compiled", "interpreter")
+    )
+    assert bits(got) == bits(wanted)
 
 
 @pytest.mark.slow

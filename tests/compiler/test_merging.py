@@ -185,6 +185,23 @@ def test_scratch_memory_with_an_axis_of_one_is_whole() -> None:
     check(call, x)
 
 
+def test_programs_run_together_along_one_axis_while_another_has_as_many_as_an_argument_says() -> None:
+    x, count = floats(4, 16, 8), np.int32(3)
+
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = x_ref[...] * (pl.program_id(0) + 2 * pl.program_id(1))
+
+    def call(count: Any, x: Any) -> Any:
+        spec = pl.BlockSpec((1, 4, 8), lambda i, j: (j, i, 0))
+        grid = {"grid": (4, count), "in_specs": [spec], "out_specs": spec}
+        return pl.pallas_call(kernel, jax.ShapeDtypeStruct(x.shape, x.dtype), interpret=True, **grid)(x)
+
+    found = frontend.trace(jax.jit(call), count, x)
+    assert found is not None
+    assert grids(found) == ((4, None), (1, None))
+    check(found, count, x)
+
+
 def test_vmapped_calls_run_together() -> None:
     def kernel(x_ref: Any, out_ref: Any) -> None:
         out_ref[...] = x_ref[...] * pl.program_id(0)

@@ -88,6 +88,27 @@ def test_what_a_kernel_knows_is_not_in_its_program() -> None:
     assert "machine" not in source
 
 
+def test_a_block_whose_place_is_in_memory_is_a_slice() -> None:
+    program = program_of("prefetched_blocks")
+    assert program.source.endswith(
+        textwrap.dedent("""\
+        def prefetched_blocks(order_ref, x, out):
+            for i in range(3):
+                # in_specs=[pl.BlockSpec((8,), lambda i, order: (order[i],))],
+                place = int(order_ref[i])
+                if not 0 <= place <= 2: raise IndexError(place)
+                # out_ref[...] = x_ref[...] * 2
+                np.multiply(x[8 * place:8 * place + 8], 2.0, out=out[8 * i:8 * i + 8])
+        """)
+    )
+
+
+def test_a_place_in_memory_is_checked_once() -> None:
+    source = program_of("places_in_memory").source
+    assert "machine" not in source
+    assert source.count("raise IndexError") == 3
+
+
 def test_a_kernel_with_dmas_runs_the_rules_of_phase_5() -> None:
     program = program_of("copies_through_dma")
     assert "machine.eval_equation(dma_start_equation" in program.source
