@@ -38,18 +38,19 @@ class flush_denormals:
     It decorates functions as well.  On a platform whose `fenv_t` is not known here it does nothing.
     """
 
-    __slots__ = ("_before", "_set")
+    __slots__ = ("_before", "_control", "_environment", "_set")
 
     def __enter__(self) -> None:
-        get, self._set, (registers, control, flush) = _floating_point_environment()
-        self._before, flushing = registers(), registers()
-        get(self._before)
-        get(flushing)
-        flushing[control] |= flush
-        self._set(flushing)
+        get, self._set, (registers, self._control, flush) = _floating_point_environment()
+        self._environment = environment = registers()
+        get(environment)
+        self._before = environment[self._control]
+        environment[self._control] |= flush
+        self._set(environment)
 
     def __exit__(self, *_: object) -> None:
-        self._set(self._before)
+        self._environment[self._control] = self._before
+        self._set(self._environment)
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         @functools.wraps(function)
