@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,16 +35,20 @@ def _run(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np
         return checks.watched(options).run(call, *arrays)
     if options.engine == "interpreter":
         return phase5.run(call, *arrays, options=options)
-    from pallas_np import compiler
-
-    run = compiler.run_tiered if options.engine == "tiered" else compiler.run
+    run = _compiler().run_tiered if options.engine == "tiered" else _compiler().run
     return run(call, *arrays, options=options)
 
 
 def _prepare(call: KernelCall, options: Options) -> None:
+    _compiler().prepare(call, options)
+
+
+@functools.cache
+def _compiler() -> ModuleType:
+    """The compiler, imported when it is first needed."""
     from pallas_np import compiler
 
-    compiler.prepare(call, options)
+    return compiler
 
 
 @functools.cache
@@ -111,9 +116,7 @@ def compile(call: Callable[..., Any], *args: Any, options: Options = _DEFAULT) -
     """
     if options.watched:
         raise ValueError(f"a program cannot be watched: call the function itself with {options}")
-    from pallas_np import compiler
-
-    return compiler.compiled_call(call, args, options)
+    return _compiler().compiled_call(call, args, options)
 
 
 def install(options: Options = _DEFAULT) -> None:
