@@ -153,7 +153,7 @@ class TracedCall:
     def run(self, engine: Engine, leaves: Sequence[Any]) -> Any:
         """Runs the kernel on the arguments and returns JAX arrays where the arguments live."""
         given = [leaves[o] if isinstance(o, int) else o for o in self.operands]
-        args = [_of_dtype(as_numpy(x), dtype) for x, dtype in zip(given, self._dtypes)]
+        args = [as_numpy(x, dtype) for x, dtype in zip(given, self._dtypes)]
         outs = to_jax(engine.launch(self.call, *args), self.out_avals, leaves)
         return tree_util.tree_unflatten(self.out_tree, outs)
 
@@ -165,13 +165,9 @@ class TracedCall:
         return bounds + [ref.dtype for ref in call.prefetch] + [operand.dtype for operand in call.inputs]
 
 
-def as_numpy(x: Any) -> np.ndarray:
-    """An array as NumPy's; keys as their words."""
-    return np.asarray(jax.random.key_data(x) if isinstance(x, jax.Array) and _is_key(x.dtype) else x)
-
-
-def _of_dtype(arg: np.ndarray, dtype: Any) -> np.ndarray:
-    return arg if arg.dtype == dtype else arg.astype(dtype)  # a Python scalar among the arguments
+def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
+    """An array, or a Python scalar, as NumPy's, of this dtype if there is one; keys as their words."""
+    return np.asarray(jax.random.key_data(x) if isinstance(x, jax.Array) and _is_key(x.dtype) else x, dtype)
 
 
 def trace(function: Callable[..., Any], *args: Any) -> TracedCall | None:
