@@ -119,7 +119,7 @@ def limits(report: Report) -> Iterator[str]:
     too_slow = [name for name, value in named(report, callback).items() if value < 5]
     if too_slow:
         yield (
-            "What JAX leaves: cold, `jax.jit` of a function that only hands over an array in a callback takes more than "
+            "What JAX leaves: `jax.jit` of a function that only hands over an array in a callback takes, cold, over "
             f"a fifth of `interpret=True`'s time on {', '.join(too_slow)}. No engine can be 5 times as fast there."
         )
 
