@@ -171,7 +171,8 @@ def _like(argument: Any) -> Any:
     return np.broadcast_to(np.zeros((), argument.dtype), argument.shape)
 
 
-_programs: weakref.WeakKeyDictionary[Jaxpr, OrderedDict[Any, Compiled | None]] = weakref.WeakKeyDictionary()
+_Programs = OrderedDict[Any, Compiled | None]
+_programs: weakref.WeakKeyDictionary[Jaxpr, _Programs] = weakref.WeakKeyDictionary()
 """The programs of each kernel, for as long as there is the kernel; `None` where it was walked, and has none yet."""
 _MOST = 16
 """How many programs of one kernel are kept: for so many grids and blocks."""
@@ -226,11 +227,11 @@ def run_tiered(
 
 def _is_new(call: KernelCall, options: Options) -> bool:
     """Whether the call was not run before; it has been now."""
-    programs = _programs.setdefault(call.jaxpr, OrderedDict())
-    key = _key(call, options)
-    is_new = key not in programs
-    programs.setdefault(key, None)
-    return is_new
+    programs, key = _programs_of(call), _key(call, options)
+    if key in programs:
+        return False
+    _keep(programs, key, None)
+    return True
 
 
 def prepare(call: KernelCall, options: Options) -> None:
@@ -256,15 +257,23 @@ def _known(call: KernelCall, options: Options) -> Compiled | None:
 
 def _program(call: KernelCall, options: Options) -> Compiled:
     """The call's program: the one that was made before, also for another reading of the same call."""
-    programs = _programs.setdefault(call.jaxpr, OrderedDict())
-    key = _key(call, options)
+    programs, key = _programs_of(call), _key(call, options)
     program = programs.get(key)
     if program is None:
-        program = programs[key] = Compiled(call, options)
-        if len(programs) > _MOST:
-            programs.popitem(last=False)
+        program = Compiled(call, options)
+        _keep(programs, key, program)
     _latest[call] = weakref.ref(program)
     return program
+
+
+def _programs_of(call: KernelCall) -> _Programs:
+    return _programs.setdefault(call.jaxpr, OrderedDict())
+
+
+def _keep(programs: _Programs, key: Any, program: Compiled | None) -> None:
+    programs[key] = program
+    if len(programs) > _MOST:
+        programs.popitem(last=False)
 
 
 def _key(call: KernelCall, options: Options) -> Any:

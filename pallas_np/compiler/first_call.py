@@ -38,7 +38,7 @@ class _Abandoned(Exception):
 class _Walker(phase5.Interpreter):
     """Phase 5 with a limit to how many equations it goes over."""
 
-    def __init__(self, options: Options, limit: float):
+    def __init__(self, options: Options, limit: int):
         super().__init__(phase5.numpy_rules, options)
         self.left = limit
 
@@ -55,9 +55,10 @@ def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> 
     That is so if the walk would take longer, and for a kernel that calls something outside of it, which must not be
     called twice.
     """
-    limit = COMPILATION + WALKS_PER_COMPILATION * sum(1 for _ in _equations(call.jaxpr))
-    if any(eqn.primitive in reporting_rules or eqn.primitive is pallas_call_p for eqn in _equations(call.jaxpr)):
+    equations = list(_equations(call.jaxpr))
+    if any(eqn.primitive in reporting_rules or eqn.primitive is pallas_call_p for eqn in equations):
         return None
+    limit = COMPILATION + WALKS_PER_COMPILATION * len(equations)
     larger, views = merged(call)
     walker = _Walker(options, limit)
     num_bounds, num_prefetch = call.num_dynamic_grid_bounds, len(call.prefetch)
