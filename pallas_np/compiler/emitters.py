@@ -22,8 +22,23 @@ from pallas_np.frontend.refs import Operand as IndexOperand
 if TYPE_CHECKING:
     from pallas_np.compiler.specialise import Specialiser
 
-Place = tuple[str, list[Atom], bool]
-"""A part of a ref: its text after the ref's name (operands from `{1}` on), the operands, and whether it is a scalar."""
+
+class Place(NamedTuple):
+    """A part of a ref.
+
+    Attributes:
+      text: what follows the ref's name, with operands from `{1}` on.
+      operands: the operands.
+      repeats: for each of the part's axes, whether the ref holds one element for all of them.
+    """
+
+    text: str
+    operands: list[Atom]
+    repeats: tuple[bool, ...]
+
+    def held(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of what is in memory, of a part of this shape."""
+        return tuple(1 if repeats else size for repeats, size in zip(self.repeats, shape, strict=True))
 
 
 def program_id(spec: Specialiser, eqn: Equation) -> Any:
@@ -44,14 +59,14 @@ def get(spec: Specialiser, eqn: Equation, ref: Symbol, *indices: Any) -> Any:
     return run_by_machine(spec, eqn, ref, *indices, writes=False) if place is None else read(spec, eqn, ref, place)
 
 
-def read(spec: Specialiser, eqn: Equation, ref: Symbol, place: Place) -> Symbol:
+def read(spec: Specialiser, eqn: Equation, ref: Symbol, place: Place) -> Any:
     """What stands there: a scalar, or a view that a later pass makes a copy of where it has to."""
-    text, operands, is_scalar_place = place
     out = eqn.outvars[0]
-    target = spec.symbol(out.shape, out.dtype, value_name(ref))
-    expression = Expression(f"{{0}}{text}", (ref, *operands), is_fresh=is_scalar_place)
-    spec.do(Statement([target], expression, reads=ref.roots, is_get=not is_scalar_place))
-    return target
+    shape = place.held(out.shape)
+    target = spec.symbol(shape, out.dtype, value_name(ref))
+    expression = Expression(f"{{0}}{place.text}", (ref, *place.operands), is_fresh=not out.shape)
+    spec.do(Statement([target], expression, reads=ref.roots, is_get=bool(out.shape)))
+    return target if shape == out.shape else Spread(target, out.shape, out.dtype)
 
 
 def swap(spec: Specialiser, eqn: Equation, ref: Symbol, value: Any, *indices: Any) -> Any:
@@ -65,12 +80,11 @@ def swap(spec: Specialiser, eqn: Equation, ref: Symbol, value: Any, *indices: An
 
 def write(spec: Specialiser, ref: Symbol, place: Place, value: Any) -> None:
     """`ref[...] = value`."""
-    text, operands, _ = place
-    inner = value.inner if isinstance(value, Spread) else value
-    target = f"{{0}}{text or '[...]'}"
-    template = f"{target} = {{{len(operands) + 1}}}"
-    expression = Expression(template, (ref, *operands, spec.weak(inner)))
-    is_whole = not isinstance(value, Spread)
+    target = f"{{0}}{place.text or '[...]'}"
+    template = f"{target} = {{{len(place.operands) + 1}}}"
+    inner = _held_part(spec, place, value)
+    expression = Expression(template, (ref, *place.operands, spec.weak(inner)))
+    is_whole = inner.shape == place.held(value.shape)
     spec.do(Statement([], expression, writes=ref.roots, has_effect=True, store=target if is_whole else ""))
 
 
@@ -78,12 +92,24 @@ def addupdate(spec: Specialiser, eqn: Equation, ref: Symbol, value: Any, *indice
     place = plain_place(spec, eqn, ref, indices)
     if place is None or ref.dtype.isbuiltin != 1:
         return run_by_machine(spec, eqn, ref, value, *indices)
-    text, operands, _ = place
-    inner = value.inner if isinstance(value, Spread) else value
-    template = f"{{0}}{text or '[...]'} += {{{len(operands) + 1}}}"
-    expression = Expression(template, (ref, *operands, spec.weak(inner)))
+    template = f"{{0}}{place.text or '[...]'} += {{{len(place.operands) + 1}}}"
+    expression = Expression(template, (ref, *place.operands, spec.weak(_held_part(spec, place, value))))
     spec.do(Statement([], expression, reads=ref.roots, writes=ref.roots, has_effect=True))
     return []
+
+
+def _held_part(spec: Specialiser, place: Place, value: Any) -> Any:
+    """What is written of a value, once for each repetition."""
+    inner = value.inner if isinstance(value, Spread) else value
+    held = place.held(value.shape)[len(value.shape) - len(inner.shape) :]
+    shape = tuple(map(min, inner.shape, held))
+    if shape == inner.shape:
+        return inner
+    parts = [slice(size) if size < whole else slice(None) for size, whole in zip(shape, inner.shape)]
+    if is_known(inner):
+        return inner[tuple(parts)]
+    text = ", ".join(":" if part.stop is None else f":{part.stop}" for part in parts)
+    return spec.emit(f"{{0}}[{text}]", [inner], shape, inner.dtype, is_fresh=False)
 
 
 def value_name(ref: Symbol) -> str:
@@ -95,7 +121,7 @@ def plain_place(spec: Specialiser, eqn: Equation, ref: Symbol, indices: Sequence
     """The place as a NumPy index; `None` where it may lie outside the ref and no check can tell, or is no view."""
     transforms = eqn.params["transforms"]
     if not transforms:
-        return ("", [], False) if ref.shape else ("[()]", [], True)
+        return Place("" if ref.shape else "[()]", [], tuple(axis in ref.repeated for axis in range(len(ref.shape))))
     if len(transforms) > 1 or not isinstance(transforms[0], Index) or len(transforms[0].indices) != len(ref.shape):
         return None
     found = (_part(part, size, indices) for part, size in zip(transforms[0].indices, ref.shape))
@@ -104,10 +130,14 @@ def plain_place(spec: Specialiser, eqn: Equation, ref: Symbol, indices: Sequence
         return None
     texts: list[str] = []
     operands: list[Atom] = []
-    for part, size in zip(parts, ref.shape):
+    for axis, (part, size) in enumerate(zip(parts, ref.shape)):
+        if axis in ref.repeated:
+            texts.append(":" if part.is_slice else "0")
+            continue
         first = checked_index(spec, part.first, part.most)
         texts.append(index_text(first, part.span, size, part.stride, operands, is_slice=part.is_slice))
-    return index_of(texts), operands, not any(part.is_slice for part in parts)
+    repeats = tuple(axis in ref.repeated for axis, part in enumerate(parts) if part.is_slice)
+    return Place(index_of(texts), operands, repeats)
 
 
 class _Part(NamedTuple):

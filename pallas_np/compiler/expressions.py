@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ELEMENTWISE = frozenset([*PHASE_2, *COMPARISONS, *BITWISE, "convert_element_type", "square", "erf", "rem"]) - {"pow"}
 """Primitives that work on each element for itself, so that NumPy's broadcasting may repeat their operands."""
 
+REPEATING = frozenset(["broadcast_in_dim", "broadcast_to", "reshape", "slice", "squeeze", "tile"])
+"""Primitives whose result may stay a value that is yet to be repeated."""
+
 _SIGNS = {
     **{"add": "+", "add_any": "+", "sub": "-", "mul": "*", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">"},
     **{"ge": ">=", "and": "&", "or": "|", "xor": "^"},
@@ -224,8 +227,13 @@ def _numpy(name: str) -> Callable[..., Symbol | None]:
 
 
 def tile(spec: Specialiser, eqn: Equation, x: Any) -> Any:
-    """Once each way it is x."""
-    return x if set(eqn.params["reps"]) == {1} and len(eqn.params["reps"]) == len(eqn.outvars[0].shape) else None
+    """Once each way it is x; what is repeated is repeated more often."""
+    reps, shape = eqn.params["reps"], eqn.outvars[0].shape
+    inner = x.inner if isinstance(x, Spread) else x
+    repeats = [times for times, size in zip(reps[len(reps) - len(inner.shape) :], inner.shape) if size != 1]
+    if len(reps) != len(shape) or len(x.shape) != len(shape) or set(repeats) - {1}:
+        return None
+    return x if x.shape == shape else Spread(inner, shape, x.dtype)
 
 
 _elementwise_forms: dict[str, Callable[..., Symbol | None]] = {
@@ -359,17 +367,25 @@ def transpose(spec: Specialiser, eqn: Equation, x: Any) -> Any:
 
 
 def slice_(spec: Specialiser, eqn: Equation, x: Any) -> Any:
-    if isinstance(x, Spread) and x.inner.shape == ():
-        return Spread(x.inner, eqn.outvars[0].shape, x.dtype)
-    x, params = spec.materialised(x), eqn.params
-    if is_known(x):
-        return None
-    strides = params.get("strides") or (1,) * len(x.shape)
-    bounds = list(zip(params["start_indices"], params["limit_indices"], strides))
-    parts = [slice_text(*bound, size) for bound, size in zip(bounds, x.shape)]
-    found = spec.emit(f"{{0}}[{', '.join(parts)}]", [spec.strong(x)], eqn.outvars[0].shape, x.dtype, is_fresh=False)
-    kept = leading(part == ":" for part in parts)
-    return note(found, [x], kept, lambda positions: positions[tuple(slice(*bound) for bound in bounds)])
+    """What is repeated along an axis is repeated less often."""
+    inner, shape, params = (x.inner if isinstance(x, Spread) else x), eqn.outvars[0].shape, eqn.params
+    strides = params.get("strides") or (1,) * len(shape)
+    given = list(zip(params["start_indices"], params["limit_indices"], strides, x.shape))
+    bounds = [
+        (start, limit, stride) if size == whole else (0, 1, 1)
+        for (start, limit, stride, whole), size in zip(given[len(given) - len(inner.shape) :], inner.shape)
+    ]
+    parts = [slice_text(start, limit, stride, size) for (start, limit, stride), size in zip(bounds, inner.shape)]
+    if is_known(inner):
+        found = inner[tuple(slice(*bound) for bound in bounds)]
+    elif all(part == ":" for part in parts):
+        found = inner
+    else:
+        sizes = [len(range(*bound)) for bound in bounds]
+        found = spec.emit(f"{{0}}[{', '.join(parts)}]", [spec.strong(inner)], sizes, x.dtype, is_fresh=False)
+        kept = leading(part == ":" for part in parts)
+        note(found, [inner], kept, lambda positions: positions[tuple(slice(*bound) for bound in bounds)])
+    return found if found.shape == shape else Spread(found, shape, x.dtype)
 
 
 def slice_text(start: int, limit: int, stride: int, size: int) -> str:

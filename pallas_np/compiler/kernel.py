@@ -13,6 +13,7 @@ from pallas_np import lax_numpy
 from pallas_np.compiler.emitters import can_be_index, checked_index, index_of, index_text, is_index
 from pallas_np.compiler.merging import View, merged
 from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Program, Statement, Symbol
+from pallas_np.compiler.repetition import repeated_axes
 from pallas_np.compiler.scalars import answered, index_symbol, interval_of
 from pallas_np.compiler.specialise import Specialiser
 from pallas_np.compiler.windows import Windows
@@ -36,7 +37,8 @@ def specialised(call: KernelCall, options: Options, *, merge_steps: bool = True)
         call, views = merged(call)
         arrays = [_viewed(spec, array, view) for array, view in zip(arrays, views)]
     spec.call = call
-    scratch = [spec.fresh(ref) for ref in call.scratch]
+    repeated = repeated_axes(call, options)
+    scratch = [spec.fresh(ref, repeated[ref]) for ref in call.scratch]
     spec.grid_symbols, loops = _grid_loops(spec, call)
     with spec.inside(loops[-1].block if loops else spec.block):
         refs, windows = _blocks(spec, call, prefetch, arrays, names[len(prefetch) :])

@@ -50,6 +50,7 @@ class Symbol:
       interval: the smallest and largest value of a Python int.
       is_python: whether it is a Python int or bool, not a NumPy value.
       roots: of a ref: the memory that it is a view of.
+      repeated: of scratch memory: the axes along which it holds the same, and has one element; see `repetition`.
       truth: of an int made from a bool: the bool.
       expression: of a pure value: what computes it.
       origin: of a value that holds elements of another one in a fixed order: which; see `rearrangements`.
@@ -62,6 +63,7 @@ class Symbol:
     interval: Interval | None = None
     is_python: bool = False
     roots: Roots = frozenset()
+    repeated: frozenset[int] = frozenset()
     truth: Any = None
     expression: Expression | None = None
     origin: Origin | None = None

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pallas_np import phase4, phase5
+from pallas_np import lax_numpy, phase4, phase5
 from pallas_np.compiler.emitters import emitters, run_by_machine
-from pallas_np.compiler.expressions import ELEMENTWISE, elementwise, expressions, lax_call
+from pallas_np.compiler.expressions import ELEMENTWISE, REPEATING, elementwise, expressions, lax_call
 from pallas_np.compiler.program import Atom, Block, Expression, Literal, Program, Statement, Symbol, literal
 from pallas_np.compiler.scalars import floor_operator, is_scalar, scalar
 from pallas_np.compiler.values import Spread, dtype_atom, is_known
@@ -67,13 +67,15 @@ class Specialiser(phase5.Interpreter):
 
     def value(self, eqn: Equation, rule: Any, args: Sequence[Any]) -> Any:
         """The result of a value rule: computed now, or by a statement."""
-        if all(map(is_known, args)):
+        if all(map(is_known, args)) and eqn.name not in REPEATING:
             return rule(*args, **eqn.params)
         if all(map(is_scalar, args)) and (found := scalar(self, eqn, args)) is not None:
             return found
         if eqn.name in ELEMENTWISE:
             return elementwise(self, eqn, rule, args)
         emit = expressions.get(eqn.name)
+        if eqn.name not in REPEATING and all(is_known(arg.inner if isinstance(arg, Spread) else arg) for arg in args):
+            emit = None
         found = None if emit is None else emit(self, eqn, *args)
         if found is not None:
             return found
@@ -106,7 +108,8 @@ class Specialiser(phase5.Interpreter):
         if not isinstance(value, Spread):
             return value
         if is_known(value.inner):
-            return np.broadcast_to(value.inner, value.shape)
+            axes = range(len(value.shape) - value.inner.ndim, len(value.shape))
+            return lax_numpy.broadcast_in_dim(value.inner, value.shape, tuple(axes))
         inner = self.strong(value.inner)
         return self.emit(f"np.broadcast_to({{0}}, {value.shape})", [inner], value.shape, value.dtype, is_fresh=False)
 
@@ -182,15 +185,16 @@ class Specialiser(phase5.Interpreter):
 
     # What phase 4's rules ask of an interpreter.
 
-    def fresh(self, ref: Var) -> Any:
-        target = self.symbol(ref.shape, ref.dtype, "scratch")
+    def fresh(self, ref: Var, repeated: frozenset[int] = frozenset()) -> Any:
+        target = self.symbol(ref.shape, ref.dtype, "scratch", repeated=repeated)
         target.roots = frozenset({target.name})
         if ref.is_semaphore or str(ref.memory_space).startswith("ACC"):
             self.needs_machine = True
             expression = Expression("machine.fresh({0})", (self.program.constant(ref, "ref"),))
         else:
+            shape = tuple(1 if axis in repeated else size for axis, size in enumerate(ref.shape))
             fill = literal(value := self.fresh_array((), ref.dtype)[()]) or self.program.constant(value)
             fill = Literal("np.nan") if value.dtype.kind == "f" and np.isnan(value) else fill
-            expression = Expression(f"np.full({ref.shape}, {{0}}, {{1}})", (fill, dtype_atom(self.program, ref.dtype)))
+            expression = Expression(f"np.full({shape}, {{0}}, {{1}})", (fill, dtype_atom(self.program, ref.dtype)))
         self.do(Statement([target], expression))
         return target

@@ -88,6 +88,16 @@ def test_what_a_kernel_knows_is_not_in_its_program() -> None:
     assert "machine" not in source
 
 
+def test_a_number_that_is_repeated_is_written_as_a_number() -> None:
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        column = jnp.full((8, 1), 3, jnp.float32)
+        out_ref[...] = x_ref[...] * column + jnp.tile(column, (1, 16))[:, :4]
+
+    shape = jax.ShapeDtypeStruct((8, 4), jnp.float32)
+    source = pallas_np.compile(pallas_np.pallas_call(kernel, shape), shape).source
+    assert source.endswith("np.add(x * 3.0, 3.0, out=out)\n")
+
+
 def test_a_block_whose_place_is_in_memory_is_a_slice() -> None:
     program = program_of("prefetched_blocks")
     assert program.source.endswith(
