@@ -33,6 +33,12 @@ def reads_before_it_writes(jaxpr: Jaxpr, ref: Var, program_ids: Mapping[int, Any
     return _first_access(jaxpr, ref, {}, program_ids) is _Found.READ
 
 
+def written_at_first(call: KernelCall) -> frozenset[Var]:
+    """The scratch refs all of which the first program writes, and of which it reads nothing before."""
+    start = dict.fromkeys(range(len(call.unmapped_axes)), np.int32(0))
+    return frozenset(ref for ref in call.scratch if _first_access(call.jaxpr, ref, {}, start) is _Found.WRITTEN)
+
+
 def overwritten(call: KernelCall) -> frozenset[int]:
     """The outputs, by number, of which the kernel reads nothing before it is written, and writes all."""
     return frozenset(n for n, output in enumerate(call.outputs) if _is_overwritten(call, output))

@@ -152,7 +152,7 @@ def _select_alike(spec: Specialiser, which: Any, cases: Sequence[Any], shape: tu
         found = chosen(spec, which, yes, no)
         if found is not None:
             return found
-    elif which.shape != shape:
+    elif which.shape != shape[-len(which.shape) :]:
         return None
     if no.dtype == np.bool_:
         return _select_bools(spec, which, yes, no, shape)

@@ -11,6 +11,7 @@ import numpy as np
 
 from pallas_np import lax_numpy
 from pallas_np.compiler.emitters import can_be_index, checked_index, index_of, index_text, is_index
+from pallas_np.compiler.exposure import written_at_first
 from pallas_np.compiler.merging import View, merged
 from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Program, Statement, Symbol
 from pallas_np.compiler.repetition import repeated_axes
@@ -37,8 +38,8 @@ def specialised(call: KernelCall, options: Options, *, merge_steps: bool = True)
         call, views = merged(call)
         arrays = [_viewed(spec, array, view) for array, view in zip(arrays, views)]
     spec.call = call
-    repeated = repeated_axes(call, options)
-    scratch = [spec.fresh(ref, repeated[ref]) for ref in call.scratch]
+    repeated, written = repeated_axes(call, options), written_at_first(call)
+    scratch = [spec.fresh(ref, repeated[ref], is_seen=ref not in written) for ref in call.scratch]
     spec.grid_symbols, loops = _grid_loops(spec, call)
     with spec.inside(loops[-1].block if loops else spec.block):
         refs, windows = _blocks(spec, call, prefetch, arrays, names[len(prefetch) :])

@@ -185,16 +185,20 @@ class Specialiser(phase5.Interpreter):
 
     # What phase 4's rules ask of an interpreter.
 
-    def fresh(self, ref: Var, repeated: frozenset[int] = frozenset()) -> Any:
+    def fresh(self, ref: Var, repeated: frozenset[int] = frozenset(), *, is_seen: bool = True) -> Any:
+        """New memory: one element along the axes in `repeated`, and filled if what was there before may be seen."""
         target = self.symbol(ref.shape, ref.dtype, "scratch", repeated=repeated)
         target.roots = frozenset({target.name})
+        shape = tuple(1 if axis in repeated else size for axis, size in enumerate(ref.shape))
+        dtype = dtype_atom(self.program, ref.dtype)
         if ref.is_semaphore or str(ref.memory_space).startswith("ACC"):
             self.needs_machine = True
             expression = Expression("machine.fresh({0})", (self.program.constant(ref, "ref"),))
-        else:
-            shape = tuple(1 if axis in repeated else size for axis, size in enumerate(ref.shape))
+        elif is_seen:
             fill = literal(value := self.fresh_array((), ref.dtype)[()]) or self.program.constant(value)
             fill = Literal("np.nan") if value.dtype.kind == "f" and np.isnan(value) else fill
-            expression = Expression(f"np.full({shape}, {{0}}, {{1}})", (fill, dtype_atom(self.program, ref.dtype)))
+            expression = Expression(f"np.full({shape}, {{0}}, {{1}})", (fill, dtype))
+        else:
+            expression = Expression(f"np.empty({shape}, {{0}})", (dtype,))
         self.do(Statement([target], expression))
         return target

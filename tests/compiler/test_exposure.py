@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
 
-from pallas_np import compiler, frontend
-from pallas_np.compiler.exposure import overwritten, reads_before_it_writes
+from pallas_np import compiler, frontend, phase5
+from pallas_np.compiler.exposure import overwritten, reads_before_it_writes, written_at_first
 
 
 def traced(kernel: Any, *, index: Any = lambda i, j: (i, 0), rows: int = 32) -> frontend.KernelCall:
@@ -71,6 +72,27 @@ def test_accesses_are_found_in_their_order(kernel: Any, reads: bool, writes: boo
     call = traced(kernel)
     assert reads_before_it_writes(call.jaxpr, call.outputs[0].ref, {}) == reads
     assert (0 in overwritten(call)) == writes
+
+
+@pytest.mark.parametrize(
+    "kernel, is_filled",
+    [(writes_all, False), (writes_at_the_start, False), (writes_in_parts, True), (writes_at_the_end, True)],
+)
+def test_scratch_memory_that_the_first_program_overwrites_is_not_filled(kernel: Any, is_filled: bool) -> None:
+    def in_scratch(x_ref: Any, out_ref: Any, scratch_ref: Any) -> None:
+        kernel(x_ref, scratch_ref)
+        out_ref[...] = scratch_ref[...]
+
+    x = jnp.arange(128, dtype=jnp.float32).reshape(32, 4)
+    block = pl.BlockSpec((8, 4), lambda i, j: (i, 0))
+    options = {"grid": (4, 3), "in_specs": [block], "out_specs": block, "scratch_shapes": [pltpu.VMEM((8, 4), x.dtype)]}
+    call = frontend.trace(pl.pallas_call(in_scratch, x, interpret=True, **options), x)
+    assert call is not None
+    assert (not written_at_first(call.call)) == is_filled
+    program = compiler.Compiled(call.call, merge_steps=False)
+    assert f"scratch = np.{'full' if is_filled else 'empty'}((8, 4)" in program.source
+    given = np.asarray(x)
+    assert program.run(call.call, given)[0].tobytes() == phase5.run(call.call, given)[0].tobytes()
 
 
 def test_what_is_known_of_the_program_decides_conditionals() -> None:

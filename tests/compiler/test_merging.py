@@ -202,6 +202,18 @@ def test_programs_run_together_along_one_axis_while_another_has_as_many_as_an_ar
     check(found, count, x)
 
 
+def test_programs_that_run_together_share_a_mask() -> None:
+    x, mask = floats(16, 32, 32), floats(32, 32)
+
+    def kernel(x_ref: Any, mask_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = jnp.where(mask_ref[...] > 0, x_ref[...], -x_ref[...])
+
+    block, whole = pl.BlockSpec((None, 32, 32), lambda i: (i, 0, 0)), pl.BlockSpec((32, 32), lambda i: (0, 0))
+    call = traced(kernel, x, (x, mask), grid=(16,), in_specs=[block, whole], out_specs=block)
+    assert "lax.select(mask > 0.0, " in compiler.Compiled(call.call).source
+    check(call, x, mask)
+
+
 def test_vmapped_calls_run_together() -> None:
     def kernel(x_ref: Any, out_ref: Any) -> None:
         out_ref[...] = x_ref[...] * pl.program_id(0)
