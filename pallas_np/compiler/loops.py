@@ -1,4 +1,4 @@
-"""Loops: unrolled while that is cheap, else `for`, or `while True` with a break."""
+"""Loops: unrolled where that pays and is cheap, else `for`, or `while True` with a break."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from pallas_np.compiler.program import Arm, Atom, Block, Expression, Interval, Statement, Symbol
 from pallas_np.compiler.scalars import answered, index_symbol, interval_of, is_scalar
 from pallas_np.compiler.values import dtype_atom, is_known
-from pallas_np.frontend import Equation, Jaxpr, Literal, subjaxprs
+from pallas_np.frontend import Equation, Jaxpr, Literal, Var, subjaxprs
 
 if TYPE_CHECKING:
     from pallas_np.compiler.specialise import Specialiser
@@ -21,7 +21,7 @@ _INT32 = np.iinfo(np.int32)
 def size_of(jaxpr: Jaxpr) -> int:
     """How many equations it comes to, nested ones included, each loop unrolled."""
     return sum(
-        1 + eqn.params.get("length", 1) * sum(map(size_of, subjaxprs(eqn))) if any(True for _ in subjaxprs(eqn)) else 1
+        1 + eqn.params.get("length", 1) * sum(map(size_of, subjaxprs(eqn))) if _has_programs(eqn) else 1
         for eqn in jaxpr.eqns
     )
 
@@ -32,6 +32,55 @@ def _unrolls(spec: Specialiser, equations: int) -> bool:
         return False
     spec.budget -= equations
     return True
+
+
+FEW = 32
+"""So many equations are unrolled whether or not there is something to gain."""
+
+
+def _pays(body: Jaxpr, turns: int, fixed: Sequence[Any], carried: Sequence[Any], xs: Sequence[Any] = ()) -> bool:
+    """Whether unrolled turns could compute more beforehand than numbers, which cost a loop next to nothing.
+
+    Args:
+      body: the loop's body.
+      turns: how often it runs.
+      fixed: the arguments that are the same in each turn.
+      carried: those that a turn has from the one before.
+      xs: those of which each turn has an element.
+    """
+    if turns * size_of(body) <= FEW:
+        return True
+    own = {var for var, value in zip(body.invars, fixed) if is_known(value)} | set(body.constvars)
+    rest = body.invars[len(fixed) :]
+    elements = {var for var, x in zip(rest[len(carried) :], xs) if is_known(x)}
+    carries = {var: result for var, value, result in zip(rest, carried, body.outvars) if is_known(value)}
+    own.update(var for var, result in carries.items() if result is var)
+    while True:  # a carry that is known at first need not stay so
+        changing = elements | carries.keys() - own
+        known, gains = _known_in(body, own, changing)
+        stay = {var: result for var, result in carries.items() if isinstance(result, Literal) or result in known}
+        if stay == carries:
+            return gains
+        carries = stay
+
+
+def _known_in(body: Jaxpr, fixed: set[Var], changing: set[Var]) -> tuple[set[Any], bool]:
+    """What a turn can compute from these; and whether there is an array in it that differs from turn to turn."""
+    known: set[Any] = fixed | changing
+    differs, gains = set(changing), any(var.shape for var in changing)
+    for eqn in body.eqns:
+        is_known_then = all(isinstance(atom, Literal) or atom in known for atom in eqn.invars)
+        if is_known_then and (eqn.invars or eqn.name == "iota"):
+            known.update(eqn.outvars)
+        if not differs.isdisjoint(eqn.invars):
+            if is_known_then:
+                differs.update(eqn.outvars)
+            gains = gains or any(var.shape for var in eqn.outvars if is_known_then) or _has_programs(eqn)
+    return known, gains
+
+
+def _has_programs(eqn: Equation) -> bool:
+    return any(True for _ in subjaxprs(eqn))
 
 
 class Carry(NamedTuple):
@@ -76,7 +125,8 @@ def scan(spec: Specialiser, eqn: Equation, *args: Any) -> list[Any]:
     consts, xs = args[:num_consts], args[num_consts + num_carry :]
     carry = list(args[num_consts:][:num_carry])
     stacked = [_stack(spec, var) for var in eqn.outvars[num_carry:]]
-    if _unrolls(spec, (size_of(body) + len(xs) + len(stacked)) * length):
+    pays = _pays(body, length, consts, carry, xs)
+    if pays and _unrolls(spec, (size_of(body) + len(xs) + len(stacked)) * length):
         order = reversed(range(length)) if eqn.params["reverse"] else range(length)
         for i in order:
             carry = _scan_step(spec, eqn, consts, carry, xs, stacked, np.int32(i))
@@ -136,6 +186,8 @@ def _scan_loop(
 
 def _counter(spec: Specialiser, block: Block, k: Symbol, start: int, step: int, length: int) -> Carry:
     """A carried integer that grows by a fixed step: inside the loop computed from its index."""
+    if (start, step) == (0, 1):
+        return Carry(k, k, np.int32(length))
     ends = sorted((start, start + step * (length - 1)))
     final = np.array(start + step * length).astype(np.int32)[()]
     with spec.inside(block):
@@ -166,7 +218,7 @@ def while_loop(spec: Specialiser, eqn: Equation, *args: Any) -> list[Any]:
     counted = loop.counted()
     if counted is not None and all(is_known(carry[n]) for n in counted):
         trips = max(int(carry[counted[1]]) - int(carry[counted[0]]), 0)
-        if not _unrolls(spec, trips * size_of(body)):
+        if not (_pays(body, trips, body_args, carry) and _unrolls(spec, trips * size_of(body))):
             return loop.emit_for(carry, counted)
         for _ in range(trips):
             carry = spec.eval_jaxpr(body, body.consts, *body_args, *carry)

@@ -21,7 +21,7 @@ from pallas_np.frontend.primitives import lax_primitive
 from pallas_np.frontend.refs import Operand as IndexOperand
 
 MOST_BYTES = 1 << 18
-"""How large the values of programs that run together may be."""
+"""How large the values of programs that run together in a compiled program may be."""
 
 
 class ViewStep(NamedTuple):
@@ -45,20 +45,20 @@ class Merged(NamedTuple):
     views: tuple[View, ...]
 
 
-def merged(call: KernelCall) -> Merged:
-    """The call with as many programs run together as is proved to be right, and fits."""
+def merged(call: KernelCall, most_bytes: int = MOST_BYTES) -> Merged:
+    """The call with as many programs run together as is proved to be right, with values of `most_bytes` at most."""
     found = Merged(call, (View(),) * len(call.inputs + call.outputs))
     if 0 in call.grid:
         return found
     for axis in reversed(range(len(call.grid))):
         try:
-            found = _along(found, axis)
+            found = _along(found, axis, most_bytes)
         except NotBatchable:
             continue
     return found
 
 
-def _along(before: Merged, axis: int) -> Merged:
+def _along(before: Merged, axis: int, most_bytes: int) -> Merged:
     """Merges programs along one axis of the grid."""
     call, (length, operands) = before.call, (before.call.grid[axis], before.call.inputs + before.call.outputs)
     if length is None or length < 2:
@@ -66,7 +66,7 @@ def _along(before: Merged, axis: int) -> Merged:
     placed = [_place(operand, axis, length) for operand in operands]
     exposed = _exposed(call, axis)
     _require_own_memory(call, placed, exposed)
-    size = _programs_together(call, length, divides=bool(exposed & _written(call)))
+    size = _programs_together(call, length, most_bytes, divides=bool(exposed & _written(call)))
     chunks = -(-length // size)
     batcher = Batcher(size, _program_id_axis(call, axis), length)
     flags = [False] * len(call.prefetch) + [place is not None for place in placed] + [True] * len(call.scratch)
@@ -177,10 +177,10 @@ def _require_own_memory(call: KernelCall, placed: Sequence[int | None], exposed:
 # How many.
 
 
-def _programs_together(call: KernelCall, length: int, *, divides: bool) -> int:
+def _programs_together(call: KernelCall, length: int, most_bytes: int, *, divides: bool) -> int:
     """How many programs run at once; where the last ones may not run twice, their number divides that of all."""
-    sizes = map(_bytes, _values(call.jaxpr))
-    most = min(length, MOST_BYTES // max(1, max(sizes, default=1)))
+    sizes = map(_bytes, [*call.scratch, *_values(call.jaxpr)])
+    most = min(length, most_bytes // max(1, max(sizes, default=1)))
     require(most >= 2)
     size = -(-length // -(-length // most))
     if divides:
@@ -190,7 +190,8 @@ def _programs_together(call: KernelCall, length: int, *, divides: bool) -> int:
 
 
 def _values(jaxpr: Jaxpr) -> Iterator[Var]:
-    yield from jaxpr.invars
+    """The values of a kernel; a ref is none, since a block lies in its array, however many programs there are."""
+    yield from (var for var in jaxpr.invars if not var.is_ref)
     for eqn in jaxpr.eqns:
         yield from eqn.outvars
         for inner in subjaxprs(eqn):

@@ -320,3 +320,23 @@ def test_values_of_programs_that_run_together_are_of_bounded_size() -> None:
     larger = merging.merged(call.call).call
     assert int(np.prod(larger.inputs[0].ref.shape)) * 4 <= merging.MOST_BYTES
     assert larger.grid[0] < 10_000 // 60
+    twice = merging.merged(call.call, 2 * merging.MOST_BYTES).call
+    assert twice.grid[0] == -(-larger.grid[0] // 2)
+
+
+def test_an_array_that_all_programs_see_whole_takes_no_room_of_theirs() -> None:
+    def kernel(x_ref: Any, table_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = x_ref[...] + table_ref[8:16, :]
+
+    x, table = np.ones((64, 128), np.float32), np.ones((4096, 128), np.float32)
+    whole = pl.BlockSpec(table.shape, lambda i: (0, 0))
+    call = traced(
+        kernel,
+        jax.ShapeDtypeStruct(x.shape, x.dtype),
+        (x, table),
+        grid=(8,),
+        in_specs=[rows((8, 128)), whole],
+        out_specs=rows((8, 128)),
+    )
+    assert table.nbytes > merging.MOST_BYTES and grids(call) == ((8,), (1,))
+    check(call, x, table)

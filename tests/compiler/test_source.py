@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 from jax.experimental import pallas as pl
 from kernel_cases import CASES
 
@@ -96,6 +97,40 @@ def test_a_number_that_is_repeated_is_written_as_a_number() -> None:
     shape = jax.ShapeDtypeStruct((8, 4), jnp.float32)
     source = pallas_np.compile(pallas_np.pallas_call(kernel, shape), shape).source
     assert source.endswith("np.add(x * 3.0, 3.0, out=out)\n")
+
+
+@pytest.mark.parametrize("loop", ["fori_loop", "scan", "while_loop"])
+@pytest.mark.parametrize("by_mask", [False, True], ids=["a place", "a mask"])
+def test_a_loop_unrolls_if_that_makes_arrays_known(loop: str, by_mask: bool) -> None:
+    """A place is as good computed from the loop's index; a mask would be made again in each turn."""
+
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        column = lax.broadcasted_iota(jnp.int32, (8, 128), 1)
+
+        def turn(i: Any, total: Any) -> Any:
+            part = x_ref[pl.ds(8 * i, 8), :]
+            part = jnp.where(column < i, part, -part) if by_mask else part
+            return jnp.sin(jnp.maximum(total, part) * 2) + jnp.cos(part)
+
+        start = jnp.zeros((8, 128), jnp.float32)
+        if loop == "fori_loop":
+            out_ref[...] = lax.fori_loop(0, 12, turn, start)
+        elif loop == "scan":
+            out_ref[...], _ = lax.scan(lambda total, i: (turn(i, total), None), start, jnp.arange(12))
+        else:
+            *_, out_ref[...] = lax.while_loop(
+                lambda state: state[0] < state[1],
+                lambda state: (state[0] + 1, state[1], turn(state[0], state[2])),
+                (jnp.int32(0), jnp.int32(12), start),
+            )
+
+    x = np.random.default_rng(0).standard_normal((96, 128)).astype(np.float32)
+    call = pallas_np.pallas_call(kernel, jax.ShapeDtypeStruct((8, 128), x.dtype))
+    program = pallas_np.compile(call, x)
+    assert ("for k in range(" in program.source) != by_mask
+    options = pallas_np.Options(engine="interpreter")
+    walked = pallas_np.pallas_call(kernel, jax.ShapeDtypeStruct((8, 128), x.dtype), options=options)(x)
+    assert np.asarray(program(x)).tobytes() == np.asarray(walked).tobytes()
 
 
 def test_a_block_whose_place_is_in_memory_is_a_slice() -> None:
