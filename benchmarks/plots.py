@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Report, ratios, step_costs
+from benchmarks.report import Report, ratios, step_costs, warm_ratios
 
 BLUE, ORANGE, GREY = "#3f7fbf", "#e0a030", "#888888"
 
@@ -17,7 +17,7 @@ def plot(report: Report, file: Path) -> None:
     figure = Figure(figsize=(9, 11), layout="constrained")
     cold, warm, step = figure.subplots(3, 1)
     _bars(cold, report, ratios(report, "own", "interpret", "tiered"), "cold, without the tracing")
-    _bars(warm, report, ratios(report, "warm", "interpret jit", "tiered"), "warm, against the jitted call")
+    _bars(warm, report, warm_ratios(report, "interpret jit"), "warm, against the jitted call")
     _steps(step, report)
     figure.savefig(file)
 

@@ -35,6 +35,7 @@ class Case:
       steps: programs of the grid.
       tolerance: how far a result may be from the twin's, relative and absolute; 0 means equal.
       dots: whether the arithmetic of large dots takes most of the time.
+      library: whether the kernel lies in a function with operations of JAX's own, which are called under `jit`.
       too_long: engines that are left out, with the reason.
     """
 
@@ -45,6 +46,7 @@ class Case:
     steps: int
     tolerance: float = 0.0
     dots: bool = False
+    library: bool = False
     too_long: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -267,7 +269,7 @@ def flash_attention(length: int = 256, width: int = 64, block: int = 128) -> Cas
 
     twin = functools.partial(twins.heads, block=block, scale=width**-0.5)
     name = f"JAX's flash attention {length} × {width}"
-    return Case(name, shipped(module, function), arrays, twin, 2 * (length // block) ** 2, 1e-4)
+    return Case(name, shipped(module, function), arrays, twin, 2 * (length // block) ** 2, 1e-4, library=True)
 
 
 def grouped_matmul(rows: int = 384, inner: int = 256, columns: int = 256, block: int = 128) -> Case:
@@ -282,7 +284,8 @@ def grouped_matmul(rows: int = 384, inner: int = 256, columns: int = 256, block:
     twin = functools.partial(twins.grouped_matmul, block=block)
     args = (floats(rows, inner), floats(3, inner, columns, seed=1), sizes)
     steps = (columns // block) * 5 * (inner // block)
-    return Case(f"JAX's grouped matmul {rows} × {inner}", shipped(module, function), args, twin, steps, 1e-3)
+    name = f"JAX's grouped matmul {rows} × {inner}"
+    return Case(name, shipped(module, function), args, twin, steps, 1e-3, library=True)
 
 
 CASES: dict[str, Callable[[], Case]] = {

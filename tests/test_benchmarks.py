@@ -85,7 +85,7 @@ def made_up(**times: dict[str, float]) -> reports.Report:
         }
         for engine, of in times.items()
     }
-    kernel = {"name": "vector add", "steps": 97, "dots": False, "too_long": {}, "engines": engines}
+    kernel = {"name": "vector add", "steps": 97, "dots": False, "library": False, "too_long": {}, "engines": engines}
     return {"made_with": {}, "repeats": 1, "kernels": {"add": kernel}}
 
 

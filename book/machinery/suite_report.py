@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import indent
 
-from benchmarks.report import RESULTS, Report, goal_table, goals, ratios, step_costs, table
+from benchmarks.report import RESULTS, Report, goal_table, goals, ratios, step_costs, table, warm_ratios
 
 QUANTITIES = {
     "cold": "Cold: a fresh kernel, from the call to its result",
@@ -42,8 +42,9 @@ def section(report: Report) -> Iterator[str]:
         f"JAX {made['jax']} and NumPy {made['numpy']} on {made['system']}, {made['cores']} cores, {made['processor']}. "
         + spread(report["repeats"])
     )
-    yield from comparison(report, "own", "interpret", "cold, without JAX's tracing, which both have to wait for")
-    yield from comparison(report, "warm", "interpret jit", "warm, against the call under `jax.jit`")
+    cold, warm = ratios(report, "own", "interpret", "tiered"), warm_ratios(report, "interpret jit")
+    yield from comparison(named(report, cold), "cold, without JAX's tracing, which both have to wait for")
+    yield from comparison(named(report, warm), "warm, against the call under `jax.jit`")
     yield from step_chart(report)
     for quantity, title in QUANTITIES.items():
         yield folded(title, table(report, quantity))
@@ -59,11 +60,10 @@ def spread(processes: int) -> str:
     return f"Medians of {processes} fresh processes for each engine, with the least and the most below."
 
 
-def comparison(report: Report, quantity: str, slow: str, measure: str) -> Iterator[str]:
+def comparison(found: Mapping[str, float], measure: str) -> Iterator[str]:
     """A bar for each kernel, and in words where `interpret=True` is the faster one."""
     from pallas_np import workbook
 
-    found = named(report, ratios(report, quantity, slow, "tiered"))
     if not found:
         return
     caption = (

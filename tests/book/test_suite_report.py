@@ -20,7 +20,14 @@ def engine(cold: float, trace: float, warm: float, *, correct: bool = True) -> d
 
 def kernel(name: str, steps: int, **engines: Any) -> dict[str, Any]:
     found = {key.replace("_", " "): value for key, value in engines.items()}
-    return {"name": name, "steps": steps, "dots": False, "too_long": {"tpu": "takes a minute"}, "engines": found}
+    return {
+        "name": name,
+        "steps": steps,
+        "dots": False,
+        "library": False,
+        "too_long": {"tpu": "takes a minute"},
+        "engines": found,
+    }
 
 
 def made_up(jax: str) -> dict[str, Any]:
