@@ -29,7 +29,7 @@ def _bars(axes: Any, report: Report, values: dict[str, float], title: str) -> No
     axes.axvline(1, color=GREY, linewidth=1)
     axes.set_xscale("log")
     axes.invert_yaxis()
-    axes.set_title(f"Compiled engine: times as fast as interpret=True, {title}")
+    axes.set_title(f"Tiered engine: times as fast as interpret=True, {title}")
 
 
 def _steps(axes: Any, report: Report) -> None:

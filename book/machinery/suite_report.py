@@ -66,16 +66,14 @@ def comparison(found: Mapping[str, float], measure: str) -> Iterator[str]:
 
     if not found:
         return
-    caption = (
-        f"The compiler: times as fast as interpret=True, {measure.replace('`', '')}. Left of the line it is slower."
-    )
+    caption = f"Tiered: times as fast as interpret=True, {measure.replace('`', '')}. Left of the line it is slower."
     yield str(workbook.ratio_bars(found, caption))
     mean = statistics.geometric_mean(found.values())
     lost = [f"{name} ({1 / value:.2g} times)" for name, value in found.items() if value < 1]
     where = f"; `interpret=True` is the faster one on {', '.join(lost)}" if lost else ", and it is slower on none"
     first, _, rest = measure.partition(", ")
     yield (
-        f"{first.capitalize()}, {rest}, the compiler is {mean:.2g} times as fast "
+        f"{first.capitalize()}, {rest}, the tiered engine is {mean:.2g} times as fast "
         f"(geometric mean of {len(found)} kernels){where}."
     )
 

@@ -77,10 +77,10 @@ def test_each_report_says_with_what_and_when_and_that_the_build_did_not_measure(
 
 def test_it_says_where_the_compiler_loses(page: str) -> None:
     assert (
-        "the compiler is 3.2 times as fast (geometric mean of 2 kernels); `interpret=True` is the faster one on" in page
+        "the tiered engine is 3.2 times as fast (geometric mean of 2 kernels); `interpret=True` is the faster" in page
     )
     assert "faster one on copy, 10 steps (2 times)." in page
-    assert "Cold, without JAX's tracing, which both have to wait for, the compiler is 99 times as fast" in page
+    assert "Cold, without JAX's tracing, which both have to wait for, the tiered engine is 99 times as fast" in page
     assert page.count("and it is slower on none.") == 2
 
 
