@@ -69,11 +69,11 @@ def comparison(found: Mapping[str, float], measure: str) -> Iterator[str]:
     caption = f"Tiered: times as fast as interpret=True, {measure.replace('`', '')}. Left of the line it is slower."
     yield str(workbook.ratio_bars(found, caption))
     mean = statistics.geometric_mean(found.values())
-    lost = [f"{name} ({1 / value:.2g} times)" for name, value in found.items() if value < 1]
+    lost = [f"{name} ({1 / value:.3g} times)" for name, value in found.items() if value < 1]
     where = f"; `interpret=True` is the faster one on {', '.join(lost)}" if lost else ", and it is slower on none"
     first, _, rest = measure.partition(", ")
     yield (
-        f"{first.capitalize()}, {rest}, the tiered engine is {mean:.2g} times as fast "
+        f"{first.capitalize()}, {rest}, the tiered engine is {mean:.3g} times as fast "
         f"(geometric mean of {len(found)} kernels){where}."
     )
 
@@ -107,18 +107,35 @@ def limits(report: Report) -> Iterator[str]:
     by_hand = named(report, ratios(report, "warm", "interpret jit", "twin"))
     if by_hand:
         mean = statistics.geometric_mean(by_hand.values())
-        lost = [f"{name} ({1 / value:.2g} times)" for name, value in by_hand.items() if value < 1]
+        lost = [f"{name} ({1 / value:.3g} times)" for name, value in by_hand.items() if value < 1]
         where = f"; `interpret=True` is the faster one on {', '.join(lost)}" if lost else ""
         yield (
-            f"What NumPy can do: warm, the twins are {mean:.2g} times as fast as `interpret=True` under `jax.jit` "
+            f"What NumPy can do: warm, the twins are {mean:.3g} times as fast as `interpret=True` under `jax.jit` "
             f"(geometric mean of {len(by_hand)} kernels){where}."
         )
+    kernels = report["kernels"]
+    by_tpu = {k: value for k, value in ratios(report, "warm", "tpu", "twin").items() if kernels[k]["steps"] >= 64}
+    far = {kernel: value for kernel, value in by_tpu.items() if kernels[kernel]["dots"] and value < 100}
+    if far:
+        times = ", ".join(f"{name} ({value:.0f} times)" for name, value in named(report, far).items())
+        yield f"Where large dots take most of the time, they leave TPU interpret mode less far behind: {times}."
     callback = ratios(report, "cold", "interpret jit", "callback")
     too_slow = [name for name, value in named(report, callback).items() if value < 5]
     if too_slow:
         yield (
             "What JAX leaves: `jax.jit` of a function that only hands over an array in a callback takes, cold, over "
             f"a fifth of `interpret=True`'s time on {', '.join(too_slow)}. No engine can be 5 times as fast there."
+        )
+    shares = ratios(report, "warm", "callback", "twin")
+    under_jit = [
+        f"{result['name']} ({1 + shares[kernel]:.3g} times)"
+        for kernel, result in kernels.items()
+        if result["library"] and kernel in shares
+    ]
+    if under_jit:
+        yield (
+            "Such a callback has its price at later calls, too. With it the twin would take longer than without on "
+            f"{', '.join(under_jit)}."
         )
 
 
