@@ -39,7 +39,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    preview.draw(measurements()[:-1], Path(config.site_dir) / "images" / "preview.png")
+    preview.draw(measurements()[: len(PHASES)], Path(config.site_dir) / "images" / "preview.png")
 
 
 def part(name: str, *arguments: str) -> str:
