@@ -211,21 +211,15 @@ def _cold_goals(report: Report) -> Iterator[Goal]:
         name = result["name"]
         theirs = ratio(report, kernel, "own", "interpret", "tiered")
         own, trace = time_of(report, kernel, "tiered", "own"), time_of(report, kernel, "tiered", "trace")
-        twin = time_of(report, kernel, "twin", "warm")
-        if theirs is None or own is None or trace is None or twin is None:
+        if theirs is None or own is None or trace is None:
             continue
-        if not result["dots"]:
-            yield Goal("cold, own share: 30 times smaller than interpret=True's", name, 30, theirs)
-        if twin < trace:
-            yield Goal("cold, own share: no more than the tracing", name, 1.0, own / trace, True)
+        if result["dots"]:
+            twin = time_of(report, kernel, "twin", "warm")
+            assert twin is not None
+            yield Goal("cold, own share: within 1.3 of the twin", name, 1.3, own / twin, True)
         else:
-            yield Goal(
-                "cold, own share, if the twin takes longer than the tracing: within 1.3 of it",
-                name,
-                1.3,
-                own / twin,
-                True,
-            )
+            yield Goal("cold, own share: 30 times smaller than interpret=True's", name, 30, theirs)
+            yield Goal("cold, own share: no more than the tracing", name, 1.0, own / trace, True)
     for kernel, value in ratios(report, "cold", "interpret jit", "tiered jit").items():
         yield Goal("cold under jit, installed: 5 times faster", report["kernels"][kernel]["name"], 5, value)
 

@@ -1,14 +1,16 @@
 """The first call of a kernel: walked, where that is sooner done than making a program.
 
 A program pays for itself at later calls, and it is not known whether there will be any.  So phase 5 walks the first
-one, with as many steps of the grid run together as in a program, for as long as it would take to compile the kernel.
-If it is not through by then, nothing of what it did is kept, and the program is made after all.
+one, with as many steps of the grid run together as in a program.  If it goes over more equations than could be walked
+while the kernel is compiled, nothing of what it did is kept, and the program is made after all; unless the arrays are
+what takes the time, which a program needs for them as well.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,6 +33,8 @@ STEP = 8
 """How many equations can be walked in the time that a step of the grid takes."""
 MOST_BYTES = 1 << 19
 """How large the values of programs may be that are walked together: a walk gains more by larger ones than a program."""
+HEAVY = 1e-5
+"""So many seconds of the processor for each equation walked are for its arrays: the walk itself takes a quarter."""
 
 
 class _Abandoned(Exception):
@@ -42,11 +46,11 @@ class _Walker(phase5.Interpreter):
 
     def __init__(self, options: Options, limit: int):
         super().__init__(phase5.numpy_rules, options)
-        self.left = limit
+        self.limit, self.walked, self.start = limit, 0, time.thread_time()
 
     def eval_jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
-        self.left -= len(jaxpr.eqns)
-        if self.left < 0:
+        self.walked += len(jaxpr.eqns)
+        if self.walked > self.limit and time.thread_time() - self.start < HEAVY * self.walked:
             raise _Abandoned
         return super().eval_jaxpr(jaxpr, consts, *args)
 

@@ -108,6 +108,29 @@ def test_a_long_walk_is_abandoned(programs: list[Any]) -> None:
     assert walked(call, [short], Options()) is not None
 
 
+def test_a_long_walk_over_large_arrays_is_not_abandoned() -> None:
+    """A program would need the time for them, too, and what was done would be done again."""
+
+    def squared(x_ref: Any, out_ref: Any) -> None:
+        def turn(state: Any) -> Any:
+            n, x = state
+            return n + 1, jnp.dot(x, x) + x
+
+        _, out_ref[...] = lax.while_loop(lambda state: state[0] < turns_in(x_ref), turn, (0, x_ref[...]))
+
+    def turns_in(x_ref: Any) -> Any:
+        return x_ref[0, 0].astype(jnp.int32)
+
+    x = np.zeros((256, 256), np.float32)
+    x[0, 0] = 150
+    call, arrays = traced(call_of(squared, x), x)
+    assert walked(call, arrays, Options()) is not None
+    small = np.full((8, 8), 0, np.float32)
+    small[0, 0] = 150
+    call, arrays = traced(call_of(squared, small), small)
+    assert walked(call, arrays, Options()) is None
+
+
 def test_a_walk_that_is_known_to_be_long_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     def summed(x_ref: Any, out_ref: Any) -> None:
         out_ref[...] = lax.fori_loop(0, 1000, lambda i, total: total + x_ref[...], x_ref[...])
