@@ -211,11 +211,10 @@ def _cold_goals(report: Report) -> Iterator[Goal]:
         name = result["name"]
         theirs = ratio(report, kernel, "own", "interpret", "tiered")
         own, trace = time_of(report, kernel, "tiered", "own"), time_of(report, kernel, "tiered", "trace")
+        twin = time_of(report, kernel, "twin", "warm")
         if theirs is None or own is None or trace is None:
             continue
-        if result["dots"]:
-            twin = time_of(report, kernel, "twin", "warm")
-            assert twin is not None
+        if result["dots"] and twin is not None and twin > trace:
             yield Goal("cold, own share: within 1.3 of the twin", name, 1.3, own / twin, True)
         else:
             yield Goal("cold, own share: 30 times smaller than interpret=True's", name, 30, theirs)
