@@ -17,7 +17,7 @@ from pallas_np.compiler.program import Atom, Statement, Symbol
 from pallas_np.compiler.program import Expression as Text
 from pallas_np.compiler.rearrangements import chosen, gathered, leading, note, taken
 from pallas_np.compiler.values import Spread, dtype_atom, is_known
-from pallas_np.frontend import Equation
+from pallas_np.frontend import Equation, Var
 from pallas_np.phase2 import BITWISE, COMPARISONS
 from pallas_np.phase2 import ELEMENTWISE as PHASE_2
 
@@ -332,6 +332,10 @@ def reshaped(spec: Specialiser, x: Any, shape: tuple[int, ...]) -> Any:
     """x in another shape."""
     if is_known(x):
         return x.reshape(shape)
+    while isinstance(x, Symbol) and x.expression is not None and x.expression.template.startswith("{0}.reshape("):
+        (x,) = x.expression.operands  # type: ignore[assignment]
+    if x.shape == shape:
+        return x
     found = spec.emit(f"{{0}}.reshape({shape})", [spec.strong(x)], shape, x.dtype, is_fresh=False)
     kept = leading(old == new for old, new in zip(x.shape, shape))
     return note(found, [x], kept, lambda positions: positions)
@@ -422,8 +426,20 @@ def dot_general(spec: Specialiser, eqn: Equation, lhs: Any, rhs: Any) -> Any:
         return None
     if left_batch != batch or right_batch != batch or any(type(axis) is not int for axis in (*left, *right)):
         return None
-    operands = [_matrices(spec, lhs, left[0] == rank - 1), _matrices(spec, rhs, right[0] == rank - 2)]
+    ways = left[0] == rank - 1, right[0] == rank - 2
+    if batch and isinstance(rhs, Spread) and set(rhs.inner.shape[:-2]) == {1} and not isinstance(lhs, Spread):
+        return _one_product(spec, wanted, lhs, rhs.inner, ways)
+    operands = [_matrices(spec, x, way) for x, way in zip((lhs, rhs), ways)]
     return spec.emit("{0} @ {1}", operands, wanted.shape, wanted.dtype, is_infix=True)
+
+
+def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any, ways: tuple[bool, bool]) -> Any:
+    """Many matrices times one: a single product, of the rows of all."""
+    left, right = _matrices(spec, lhs, ways[0]), _matrices(spec, reshaped(spec, rhs, rhs.shape[-2:]), ways[1])
+    count = math.prod(wanted.shape[:-1])
+    rows = reshaped(spec, left, (count, left.shape[-1]))
+    found = spec.emit("{0} @ {1}", [rows, right], (count, wanted.shape[-1]), wanted.dtype, is_infix=True)
+    return reshaped(spec, found, wanted.shape)
 
 
 def _matrices(spec: Specialiser, x: Any, is_right_way: bool) -> Atom:

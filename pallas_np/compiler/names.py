@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection
 
-from pallas_np.compiler.program import Block, Program, Statement, Symbol
+from pallas_np.compiler.program import Block, Program, Symbol
 
 
 def name_values(program: Program) -> None:
@@ -21,13 +21,16 @@ def _name(block: Block, kept: Collection[Symbol], unique: Callable[[str], str]) 
     free: dict[str, list[str]] = defaultdict(list)
     for number, statement in enumerate(block.statements):
         for symbol in ends.get(number, ()):
-            free[kinds[symbol]].append(symbol.name)
+            if symbol is not statement.into:
+                free[kinds[symbol]].append(symbol.name)
         for arm in statement.arms:
             _name(arm.block, {atom for _, atom in arm.assigned if isinstance(atom, Symbol)}, unique)
         if not statement.arms and not statement.is_inlined:
             for target in statement.targets:
-                kind = kinds[target] = _kind(target)
-                if free[kind] and not target.roots:
+                kind = kinds[target] = _kind(target) if statement.into is None else kinds[statement.into]
+                if statement.into is not None:
+                    target.name = statement.into.name
+                elif free[kind] and not target.roots:
                     target.name = free[kind].pop()
                 elif target.expression is not None:
                     target.name = unique(kind)
@@ -42,7 +45,7 @@ def _last_uses(block: Block, kept: Collection[Symbol]) -> dict[int, list[Symbol]
     last: dict[Symbol, int] = {}
     inlined: dict[Symbol, list[Symbol]] = {}
     for number, statement in enumerate(block.statements):
-        used = _used(statement)
+        used = statement.symbols()
         used += [operand for symbol in used if symbol in inlined for operand in inlined[symbol]]
         if statement.is_inlined:
             inlined[statement.targets[0]] = used
@@ -54,11 +57,3 @@ def _last_uses(block: Block, kept: Collection[Symbol]) -> dict[int, list[Symbol]
             ends[number].append(symbol)
     return ends
 
-
-def _used(statement: Statement) -> list[Symbol]:
-    """The symbols that a statement uses, and those in its blocks."""
-    used = [atom for atom in statement.operands() if isinstance(atom, Symbol)]
-    for arm in statement.arms:
-        for inner in arm.block.statements:
-            used += _used(inner)
-    return used

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pallas_np.compiler.names import name_values
 from pallas_np.compiler.program import EVERYTHING, Atom, Block, Program, Roots, Statement, Symbol
+from pallas_np.compiler.reuse import reuse_memory
 
 
 def optimise(program: Program, *, elide_copies: bool = True) -> None:
@@ -18,6 +19,7 @@ def optimise(program: Program, *, elide_copies: bool = True) -> None:
     drop_dead(block, set())
     if elide_copies:
         leave_out_copies(block)
+    reuse_memory(block)
     join_lines(block)
     name_values(program)
 
@@ -122,7 +124,7 @@ def _last_use(order: _Order, get: _Use) -> int | None:
     last, pending, seen = 0, list(get.statement.targets), set(get.statement.targets)
     while pending:
         for use in order.uses[pending.pop()]:
-            if _escapes(use.statement):
+            if use.statement.keeps_operands:
                 return None
             last = max(last, _until(order, use, get.loops))
             if not use.statement.expression.is_fresh:
@@ -130,13 +132,6 @@ def _last_use(order: _Order, get: _Use) -> int | None:
                 pending += derived
                 seen.update(derived)
     return last
-
-
-def _escapes(statement: Statement) -> bool:
-    """Whether a value that it uses may live on under a name that is not followed."""
-    if statement.arms:
-        return True
-    return statement.has_effect and not (statement.writes and not statement.targets and statement.writes != EVERYTHING)
 
 
 def _until(order: _Order, use: _Use, loops_outside: tuple[Statement, ...]) -> int:
@@ -174,7 +169,7 @@ def _join(block: Block, counts: Counter) -> None:
         if not statement.is_loop:
             for atom in statement.operands():
                 given = pending.get(atom)
-                if given is None or counts[atom] != 1 or not _fits(statement, given.targets[0]):
+                if given is None or atom is statement.into or counts[atom] != 1 or not _fits(statement, given.targets[0]):
                     continue
                 if weight + weights[given] <= _OPERATIONS or _writes_itself(statement, given):
                     given.is_inlined = True
@@ -182,7 +177,7 @@ def _join(block: Block, counts: Counter) -> None:
         for arm in statement.arms:
             _join(arm.block, counts)
         weights[statement] = weight
-        if statement.arms or statement.has_effect:
+        if statement.arms or statement.has_effect or statement.into:
             pending.clear()
         elif len(statement.targets) == 1:
             _offer(statement, pending, weights)

@@ -131,6 +131,8 @@ class Statement:
       arms: of a loop or a conditional: its blocks.
       before: of a loop: what is assigned before it.
       is_loop: whether its arm runs again and again.
+      is_inlined: whether its text stands where its result is used.
+      into: the operand into whose memory it computes, and which gives the result its name.
     """
 
     targets: list[Symbol]
@@ -145,6 +147,7 @@ class Statement:
     before: Sequence[tuple[Symbol, Atom]] = ()
     is_loop: bool = False
     is_inlined: bool = False
+    into: Symbol | None = None
 
     def operands(self) -> Sequence[Atom]:
         """What it uses itself, the statements in its blocks aside."""
@@ -153,6 +156,21 @@ class Statement:
         carried = [atom for _, atom in self.before]
         in_arms = [[*arm.header.operands, *(atom for _, atom in arm.assigned)] for arm in self.arms]
         return [*self.expression.operands, *carried, *itertools.chain(*in_arms)]
+
+    def symbols(self) -> list[Symbol]:
+        """The symbols that it uses, and those in its blocks."""
+        used = [atom for atom in self.operands() if isinstance(atom, Symbol)]
+        for arm in self.arms:
+            for inner in arm.block.statements:
+                used += inner.symbols()
+        return used
+
+    @property
+    def keeps_operands(self) -> bool:
+        """Whether a value that it uses may live on under a name that is not followed."""
+        if self.arms:
+            return True
+        return self.has_effect and not (self.writes and not self.targets and self.writes != EVERYTHING)
 
 
 def touch(a: Roots, b: Roots) -> bool:

@@ -91,13 +91,43 @@ def taken(spec: Specialiser, shape: tuple[int, ...], found: Origin) -> Symbol:
         found = Origin(inner.root, kept, inner.along(kept).take(found.along(kept)))
     x, kept = found.root, found.kept
     if kept and kept == len(x.shape) - 1 and x.shape == shape:
-        text, index = "{0}.take({1}, axis=-1)", found.positions
+        text, order = _columns_taken(shape, found.positions, x.dtype.itemsize)
     else:
-        text, index = "{0}.take({1})", found.along(0)
-    result = spec.emit(text, [x, spec.program.constant(index, "order")], shape, x.dtype)
+        text, order = "{0}.take({1})", found.along(0)
+    atoms = [x] if order is None else [x, spec.program.constant(order, "order")]
+    result = spec.emit(text, atoms, shape, x.dtype)
     if size <= _MOST:
         result.origin = found
     return result
+
+
+_WIDEST = 32
+"""NumPy's `take` moves groups of up to so many bytes as quickly as single elements."""
+_MANY = 1 << 12
+"""Of so many elements, slices are copied sooner than elements are taken one by one."""
+
+
+def _columns_taken(shape: tuple[int, ...], order: np.ndarray, itemsize: int) -> tuple[str, np.ndarray | None]:
+    """The text that takes columns in this order, in groups if they stay together, and the order of the groups."""
+    size = _group(order, _WIDEST // itemsize)
+    groups, count = order[::size] // size, len(order) // size
+    if size * itemsize <= 8 and math.prod(shape) >= _MANY and np.array_equal(groups, np.arange(count) ^ 1):
+        return f"lax.swap_neighbours({{0}}, {size})", None
+    if size == 1:
+        return "{0}.take({1}, axis=-1)", order
+    grouped = (*shape[:-1], count, size)
+    return f"{{0}}.reshape({grouped}).take({{1}}, axis=-2).reshape({shape})", groups
+
+
+def _group(order: np.ndarray, most: int) -> int:
+    """How many columns, at most, stay together: a power of two."""
+    size = 1
+    while 2 * size <= most and len(order) % (2 * size) == 0:
+        groups = order.reshape(-1, 2 * size)
+        if (groups[:, 0] % (2 * size)).any() or (groups != groups[:, :1] + np.arange(2 * size)).any():
+            break
+        size *= 2
+    return size
 
 
 def chosen(spec: Specialiser, mask: np.ndarray, yes: Any, no: Any) -> Symbol | None:

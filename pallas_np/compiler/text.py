@@ -66,7 +66,7 @@ class _Writer:
         if statement.store and (text := self._through_out(statement)):
             return text
         text = self._expression(statement.expression) + ".copy()" * statement.is_get
-        if not statement.targets:
+        if not statement.targets or statement.into:
             return text
         return f"{', '.join(target.name for target in statement.targets)} = {text}"
 

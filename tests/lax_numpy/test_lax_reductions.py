@@ -73,6 +73,16 @@ def test_extremes_agree_with_nan_and_signed_zeros(dtype, axes):
             check(lambda x: lax.argmin(x, axes[0], np.uint8), x)
 
 
+@pytest.mark.parametrize("axes", [(1,), (2,)], ids=str)
+def test_extremes_of_many_rows_agree(axes):
+    edges = edge_values(FLOAT32)
+    x = np.random.default_rng(0).choice(edges, (2, 48, 5))
+    x[0, :16] = np.array([0.0, -0.0, -0.0, -0.0, -0.0]) * np.random.default_rng(1).choice([1, -1], (16, 5))
+    for operand in (x, x[:, ::-1], x[..., ::2].copy()):
+        check(lambda x: lax.reduce_max(x, axes), operand)
+        check(lambda x: lax.reduce_min(x, axes), operand)
+
+
 @pytest.mark.parametrize("dtype", [*INTEGERS, np.dtype(bool)], ids=label)
 def test_bitwise_reductions_agree(dtype):
     for name in ("reduce_and", "reduce_or", "reduce_xor"):
