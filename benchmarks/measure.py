@@ -24,7 +24,8 @@ from jax.experimental.pallas import tpu as pltpu
 
 import pallas_np
 from benchmarks.suite import CASES, Case, PallasCall, softmax, vector_add
-from pallas_np import compiler, phase5
+from pallas_np import compiler, frontend, phase5
+from pallas_np.phase5 import grid
 
 SECONDS = 0.5  # how long warm calls are repeated
 MOST_CALLS = 200
@@ -69,6 +70,7 @@ ENGINES: dict[str, Engine] = {
     "tiered jit": Engine(pl.pallas_call, jit=True, install=True),
 }
 TWIN = "twin"
+FLOOR = "floor"
 CALLBACK = "callback"
 
 
@@ -104,10 +106,14 @@ def measure(case: Case, engine: Engine) -> Measurement:
         rounds, call, result = _cold(case, engine)
         warm = _warm(lambda: jax.block_until_ready(call(*case.args)))
         peak = peak_memory() - before
-    answer = case.twin(*(np.asarray(x) for x in case.args))
-    correct = np.allclose(np.asarray(result), answer, case.tolerance, case.tolerance)
     cold, trace, second = (min(column) for column in zip(*rounds))
-    return Measurement(cold, trace, cold - trace, second, warm, peak, bool(correct))
+    return Measurement(cold, trace, cold - trace, second, warm, peak, _is_right(case, result))
+
+
+def _is_right(case: Case, result: Any) -> bool:
+    """Whether a result is the twin's, within the kernel's tolerance."""
+    answer = case.twin(*(np.asarray(x) for x in case.args))
+    return bool(np.allclose(np.asarray(result), answer, case.tolerance, case.tolerance))
 
 
 def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float, float]], Callable[..., Any], Any]:
@@ -137,6 +143,26 @@ def measure_twin(case: Case) -> Measurement:
     before = peak_memory()
     warm = _warm(lambda: case.twin(*args))
     return Measurement(0.0, 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
+
+
+def measure_floor(case: Case) -> Measurement:
+    """Measures the kernel's floor, warm, called as the package calls a program: a library's under `jax.jit`."""
+    like = jax.eval_shape(case.make(_interpreted), *case.args)
+
+    def floor(*arrays: Any) -> np.ndarray:
+        out = grid.aligned_empty(like.shape, like.dtype)
+        case.floor(*map(np.asarray, arrays), out=out)
+        return out
+
+    if case.library:
+        call = jax.jit(lambda *args: jax.pure_callback(floor, like, *args))
+    else:
+        engine = frontend.Engine("the floor", lambda call, *arrays: [floor(*arrays)])
+        call = case.make(frontend.pallas_call_on(engine))
+    before = peak_memory()
+    warm = _warm(lambda: jax.block_until_ready(call(*case.args)))
+    peak = peak_memory() - before
+    return Measurement(0.0, 0.0, 0.0, 0.0, warm, peak, _is_right(case, call(*case.args)))
 
 
 def measure_callback(case: Case) -> Measurement:
@@ -175,5 +201,5 @@ def peak_memory() -> int:
 if __name__ == "__main__":
     _, kernel, name = sys.argv
     chosen = CASES[kernel]()
-    alone = {TWIN: measure_twin, CALLBACK: measure_callback}
+    alone = {TWIN: measure_twin, FLOOR: measure_floor, CALLBACK: measure_callback}
     print(json.dumps(asdict(alone[name](chosen) if name in alone else measure(chosen, ENGINES[name]))))

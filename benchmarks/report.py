@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-ENGINES = ("interpret", "interpret jit", "tpu", "phase 5", "compiled", "tiered", "tiered jit", "callback", "twin")
+ENGINES = ("interpret", "interpret jit", "tpu", "phase 5", "compiled", "tiered", "tiered jit", "callback", "twin", "floor")
 Report = dict[str, Any]
 
 

@@ -17,7 +17,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from benchmarks import twins
+from benchmarks import floors, twins
 from pallas_np.kernels import bitonic
 
 PallasCall = Callable[..., Callable[..., Any]]
@@ -32,6 +32,7 @@ class Case:
       make: from a `pallas_call` to the call of a fresh kernel function.
       args: the call's arguments, JAX arrays.
       twin: the same in NumPy, of NumPy arrays.
+      floor: the least that NumPy has to do for it, of NumPy arrays; its result goes to `out`.
       steps: programs of the grid.
       tolerance: how far a result may be from the twin's, relative and absolute; 0 means equal.
       dots: whether the arithmetic of large dots takes most of the time.
@@ -43,6 +44,7 @@ class Case:
     make: Callable[[PallasCall], Callable[..., Any]]
     args: tuple[Any, ...]
     twin: Callable[..., Any]
+    floor: Callable[..., Any]
     steps: int
     tolerance: float = 0.0
     dots: bool = False
@@ -68,7 +70,7 @@ def vector_add(steps: int = 97, block: int = 1024) -> Case:
 
         return pallas_call(add_kernel, like(x), grid=(steps,), in_specs=[spec, spec], out_specs=spec)
 
-    return Case("vector add", make, (x, y), functools.partial(twins.add, block=block), steps)
+    return Case("vector add", make, (x, y), functools.partial(twins.add, block=block), np.add, steps)
 
 
 def copy(steps: int, block: int = 128) -> Case:
@@ -83,9 +85,8 @@ def copy(steps: int, block: int = 128) -> Case:
     too_long = {}
     if steps > 1000:
         too_long = dict.fromkeys(("interpret", "interpret jit", "tpu"), "its cost for each step grows with the array")
-    return Case(
-        f"copy, {steps:,} steps", make, (x,), functools.partial(twins.copy, block=block), steps, too_long=too_long
-    )
+    twin = functools.partial(twins.copy, block=block)
+    return Case(f"copy, {steps:,} steps", make, (x,), twin, floors.copy, steps, too_long=too_long)
 
 
 def matmul(size: int, block: int = 128) -> Case:
@@ -114,7 +115,7 @@ def matmul(size: int, block: int = 128) -> Case:
         )
 
     twin = functools.partial(twins.matmul, block=block)
-    return Case(f"matmul {size:,}", make, (x, y), twin, (size // block) ** 3, 1e-3, dots=True)
+    return Case(f"matmul {size:,}", make, (x, y), twin, np.matmul, (size // block) ** 3, 1e-3, dots=True)
 
 
 def softmax(rows: int = 256, length: int = 512) -> Case:
@@ -127,7 +128,7 @@ def softmax(rows: int = 256, length: int = 512) -> Case:
 
         return pallas_call(softmax_kernel, like(x), grid=(rows,), in_specs=[spec], out_specs=spec)
 
-    return Case(f"softmax {rows} × {length}", make, (x,), twins.softmax, rows, 1e-5)
+    return Case(f"softmax {rows} × {length}", make, (x,), twins.softmax, floors.softmax, rows, 1e-5)
 
 
 def layer_norm(rows: int = 256, length: int = 512, epsilon: float = 1e-5) -> Case:
@@ -142,8 +143,8 @@ def layer_norm(rows: int = 256, length: int = 512, epsilon: float = 1e-5) -> Cas
 
         return pallas_call(layer_norm_kernel, like(x), grid=(rows,), in_specs=[row, whole, whole], out_specs=row)
 
-    twin = functools.partial(twins.layer_norm, epsilon=epsilon)
-    return Case(f"layer norm {rows} × {length}", make, (x, scale, shift), twin, rows, 1e-4)
+    twin, floor = (functools.partial(by_hand.layer_norm, epsilon=epsilon) for by_hand in (twins, floors))
+    return Case(f"layer norm {rows} × {length}", make, (x, scale, shift), twin, floor, rows, 1e-4)
 
 
 def sort(rows: int, length: int) -> Case:
@@ -156,8 +157,11 @@ def sort(rows: int, length: int) -> Case:
     def twin(descending: Any, keys: np.ndarray) -> np.ndarray:
         return twins.sort(keys, block_rows, bitonic.UNROLLED_STAGES)
 
+    def floor(descending: Any, keys: np.ndarray, out: np.ndarray) -> None:
+        floors.sort(keys, out)
+
     args = (jnp.zeros(1, jnp.int32), floats(rows, length))
-    return Case(f"sort {rows:,} × {length:,}", make, args, twin, -(-rows // block_rows))
+    return Case(f"sort {rows:,} × {length:,}", make, args, twin, floor, -(-rows // block_rows))
 
 
 def unrolled_sort(tiles: int = 8, tile: tuple[int, int] = (8, 128)) -> Case:
@@ -180,7 +184,7 @@ def unrolled_sort(tiles: int = 8, tile: tuple[int, int] = (8, 128)) -> Case:
 
     reason = "its compilation takes minutes"
     twin = functools.partial(twins.sort_in_tiles, tile=width)
-    return Case(f"unrolled sort {rows} × {length:,}", make, (x,), twin, 1, too_long={"tpu": reason})
+    return Case(f"unrolled sort {rows} × {length:,}", make, (x,), twin, floors.sort, 1, too_long={"tpu": reason})
 
 
 def _unrolled_step(items: list[Any], column: Any, run: int, distance: int) -> None:
@@ -230,7 +234,10 @@ def attention(length: int, width: int = 64, block: int = 128) -> Case:
         )
 
     twin = functools.partial(twins.attention, block=block, scale=scale)
-    return Case(f"attention {length:,} × {width}", make, (q, k, v), twin, length // block, 1e-4, dots=length > 512)
+    floor = functools.partial(floors.attention, scale=scale)
+    return Case(
+        f"attention {length:,} × {width}", make, (q, k, v), twin, floor, length // block, 1e-4, dots=length > 512
+    )
 
 
 def shipped(module: ModuleType, function: Callable[..., Any]) -> Callable[[PallasCall], Callable[..., Any]]:
@@ -268,8 +275,9 @@ def flash_attention(length: int = 256, width: int = 64, block: int = 128) -> Cas
         return module.flash_attention.__wrapped__(q, k, v, sm_scale=width**-0.5, block_sizes=sizes)
 
     twin = functools.partial(twins.heads, block=block, scale=width**-0.5)
+    floor = functools.partial(floors.heads, scale=width**-0.5)
     name = f"JAX's flash attention {length} × {width}"
-    return Case(name, shipped(module, function), arrays, twin, 2 * (length // block) ** 2, 1e-4, library=True)
+    return Case(name, shipped(module, function), arrays, twin, floor, 2 * (length // block) ** 2, 1e-4, library=True)
 
 
 def grouped_matmul(rows: int = 384, inner: int = 256, columns: int = 256, block: int = 128) -> Case:
@@ -285,7 +293,7 @@ def grouped_matmul(rows: int = 384, inner: int = 256, columns: int = 256, block:
     args = (floats(rows, inner), floats(3, inner, columns, seed=1), sizes)
     steps = (columns // block) * 5 * (inner // block)
     name = f"JAX's grouped matmul {rows} × {inner}"
-    return Case(name, shipped(module, function), args, twin, steps, 1e-3, library=True)
+    return Case(name, shipped(module, function), args, twin, floors.grouped_matmul, steps, 1e-3, library=True)
 
 
 CASES: dict[str, Callable[[], Case]] = {

@@ -16,6 +16,7 @@ from pallas_np import lax_numpy
 from pallas_np.compiler.program import Atom, Statement, Symbol
 from pallas_np.compiler.program import Expression as Text
 from pallas_np.compiler.rearrangements import chosen, gathered, leading, note, taken
+from pallas_np.compiler.scalars import interval_of_elements
 from pallas_np.compiler.values import Spread, dtype_atom, is_known
 from pallas_np.frontend import Equation, Var
 from pallas_np.phase2 import BITWISE, COMPARISONS
@@ -70,12 +71,20 @@ def elementwise(spec: Specialiser, eqn: Equation, rule: Any, args: Sequence[Any]
     return result if shape == full else Spread(result, full, dtype)
 
 
-def _elementwise(spec: Specialiser, eqn: Equation, rule: Any, args: list[Any], shape: tuple[int, ...]) -> Symbol:
+def _elementwise(spec: Specialiser, eqn: Equation, rule: Any, args: list[Any], shape: tuple[int, ...]) -> Any:
+    """A symbol, or a mask that is known because of what its operands can be."""
+    interval, is_mask = interval_of_elements(eqn, args), eqn.outvars[0].dtype == np.bool_
+    if interval is not None and is_mask and interval[0] == interval[1]:
+        return np.broadcast_to(np.bool_(interval[0]), shape)
     special = _elementwise_forms.get(eqn.name)
     found = special(spec, eqn, args, shape) if special else None
     if found is None and eqn.name in _INFIX:
         found = _infix(spec, eqn, args, shape)
-    return found if found is not None else lax_call(spec, eqn, rule, args, shape)
+    if found is None:
+        found = lax_call(spec, eqn, rule, args, shape)
+    if interval is not None and not is_mask:
+        found.interval = interval
+    return found
 
 
 def _has_array(args: Sequence[Any]) -> bool:
@@ -125,6 +134,10 @@ def _select(spec: Specialiser, eqn: Equation, args: list[Any], shape: tuple[int,
     if len(cases) != 2:
         return None
     dtype = eqn.outvars[0].dtype
+    if is_known(which) and which.dtype == np.bool_ and (which.all() or not which.any()):
+        case = cases[bool(which.any())]
+        if case.shape == shape:
+            return case
     if which.dtype == np.bool_ and which.shape:
         found = _select_alike(spec, which, cases, shape)
         if found is not None:
@@ -147,8 +160,6 @@ def _select_alike(spec: Specialiser, which: Any, cases: Sequence[Any], shape: tu
     if not no.shape == yes.shape == shape:
         return None
     if is_known(which):
-        if which.all() or not which.any():
-            return yes if which.all() else no
         found = chosen(spec, which, yes, no)
         if found is not None:
             return found
@@ -186,6 +197,27 @@ def _or(spec: Specialiser, eqn: Equation, args: list[Any], shape: tuple[int, ...
             if _is_made_by(nan, "{0} != {1}", b, b) and _is_made_by(number, "{0} == {1}", a, a):
                 other = spec.emit("{0} <= {1}", [b, a], shape, np.dtype(np.bool_), is_infix=True, ufunc="less_equal")
                 return spec.emit("{0} > {1}", [number, other], shape, other.dtype, is_infix=True, ufunc="greater")
+    return None
+
+
+def _and(spec: Specialiser, eqn: Equation, args: list[Any], shape: tuple[int, ...]) -> Any:
+    """With a mask that holds everywhere it is the other operand, and with one that holds nowhere it is that mask."""
+    for mask, other in (args, args[::-1]):
+        if is_known(mask) and mask.dtype == np.bool_ and other.shape == shape:
+            if mask.all():
+                return other
+            if not mask.any():
+                return np.broadcast_to(np.False_, shape)
+    return None
+
+
+def _rem(spec: Specialiser, eqn: Equation, args: list[Any], shape: tuple[int, ...]) -> Any:
+    """Of what is less than the divisor it is that itself."""
+    x, divisor = args
+    if isinstance(x, Symbol) and x.interval and x.shape == shape and is_known(divisor) and divisor.dtype.kind == "i":
+        low, high = x.interval
+        if low >= 0 and divisor.size and high < divisor.min():
+            return x
     return None
 
 
@@ -238,7 +270,9 @@ def tile(spec: Specialiser, eqn: Equation, x: Any) -> Any:
 
 _elementwise_forms: dict[str, Callable[..., Symbol | None]] = {
     **{name: _numpy(name) for name in _NUMPY},
+    "and": _and,
     "or": _or,
+    "rem": _rem,
     "neg": _prefix("-"),
     "not": _prefix("~"),
     "div": _div,
@@ -336,7 +370,7 @@ def reshaped(spec: Specialiser, x: Any, shape: tuple[int, ...]) -> Any:
         (x,) = x.expression.operands  # type: ignore[assignment]
     if x.shape == shape:
         return x
-    found = spec.emit(f"{{0}}.reshape({shape})", [spec.strong(x)], shape, x.dtype, is_fresh=False)
+    found = spec.emit(f"{{0}}.reshape({shape})", [spec.strong(x)], shape, x.dtype, is_fresh=False, interval=x.interval)
     kept = leading(old == new for old, new in zip(x.shape, shape))
     return note(found, [x], kept, lambda positions: positions)
 

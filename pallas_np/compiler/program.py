@@ -47,7 +47,7 @@ class Symbol:
       shape: its shape.
       dtype: its dtype.
       block: where it is defined.
-      interval: the smallest and largest value of a Python int.
+      interval: the smallest and largest value of a Python int, or of an array's elements, if they are known.
       is_python: whether it is a Python int or bool, not a NumPy value.
       roots: of a ref: the memory that it is a view of.
       repeated: of scratch memory: the axes along which it holds the same, and has one element; see `repetition`.

@@ -6,7 +6,9 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pallas_np.compiler.program import Block, Expression, Statement, Symbol
+import numpy as np
+
+from pallas_np.compiler.program import Block, Constant, Expression, Literal, Statement, Symbol
 
 LARGE = 1 << 15
 """Values of so many bytes are computed into the memory of others."""
@@ -75,21 +77,35 @@ class _Reuse:
 
     def _follow(self, statement: Statement, given: Sequence[_Memory]) -> None:
         """Notes what memory the result has; memory that may be known under further names is lost sight of."""
-        is_followed = len(statement.targets) <= 1 and not statement.keeps_operands
-        is_fresh = statement.expression.is_fresh or statement.is_get
-        for target in statement.targets if is_followed else ():
+        if len(statement.targets) == 1 and not statement.keeps_operands:
+            (target,) = statement.targets
             end = self.last.get(target, 0)
-            if is_fresh:
+            if target.roots:
+                return
+            if statement.expression.is_fresh or statement.is_get:
                 self.memory[target] = _Memory(end)
                 return
-            if len(given) == 1 and "broadcast_to" not in statement.expression.template:
-                self.memory[target] = given[0]
-                given[0].end = max(given[0].end, end)
+            viewed = self._viewed(statement)
+            if viewed is not None:
+                self.memory[target] = viewed
+                viewed.end = max(viewed.end, end)
                 return
-            is_followed = False
-        if not is_followed:
+        if statement.targets or statement.keeps_operands:
             for memory in given:
                 memory.end = math.inf
+
+    def _viewed(self, statement: Statement) -> _Memory | None:
+        """The memory of the one array that the result may be a view of."""
+        arrays = [atom for atom in statement.operands() if not isinstance(atom, Literal) and _is_array(atom)]
+        if len(arrays) != 1 or "broadcast_to" in statement.expression.template:
+            return None
+        return self.memory.get(arrays[0])
+
+
+def _is_array(atom: Symbol | Constant) -> bool:
+    if isinstance(atom, Symbol):
+        return bool(atom.shape)
+    return isinstance(atom.value, np.ndarray) and atom.value.ndim > 0
 
 
 def _is_large(x: Symbol) -> bool:

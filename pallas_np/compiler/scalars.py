@@ -1,4 +1,8 @@
-"""Scalars that index: Python ints with an interval of values, and the bools that come of comparing them."""
+"""Scalars that index: Python ints with an interval of values, and the bools that come of comparing them.
+
+Arrays that are computed from them have an interval, too: a mask that it decides, as when all rows of a block lie inside
+the array, is known.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +80,30 @@ def floor_operator(spec: Specialiser, eqn: Equation, args: Sequence[Any]) -> Any
     else:
         interval = _corners(operator.floordiv, (low, high), (least, most))
     return answered(spec, f"{{0}} {sign} {{1}}", args, interval, eqn.outvars[0].dtype)
+
+
+_OF_ARRAYS = frozenset("add sub mul max min rem div lt le gt ge eq ne".split())
+
+
+def interval_of_elements(eqn: Equation, args: Sequence[Any]) -> Interval | None:
+    """The smallest and largest element of an elementwise result, if that follows from the operands'."""
+    dtype = eqn.outvars[0].dtype
+    if eqn.name not in _OF_ARRAYS or dtype.kind not in "ib":
+        return None
+    if any(isinstance(arg, Symbol) and arg.interval is None for arg in args):
+        return None
+    if any(arg.dtype.kind != "i" or 0 in arg.shape for arg in args):
+        return None
+    answer = _rules[eqn.name](*(_bounds(arg) for arg in args))
+    if answer is None:
+        return None
+    low, high = answer[1]
+    fits = dtype.kind == "b" or (np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max)
+    return (low, high) if fits else None
+
+
+def _bounds(value: Any) -> Interval:
+    return value.interval if isinstance(value, Symbol) else (int(value.min()), int(value.max()))
 
 
 def answered(

@@ -16,9 +16,11 @@ from pallas_np import lax_numpy, phase4, phase5
 from pallas_np.compiler.emitters import emitters, run_by_machine
 from pallas_np.compiler.expressions import ELEMENTWISE, REPEATING, elementwise, expressions, lax_call
 from pallas_np.compiler.program import Atom, Block, Expression, Literal, Program, Statement, Symbol, literal
+from pallas_np.compiler.repetition import has_semaphores
 from pallas_np.compiler.scalars import floor_operator, is_scalar, scalar
 from pallas_np.compiler.values import Spread, dtype_atom, is_known
 from pallas_np.frontend import Equation, Var
+from pallas_np.frontend.primitives import run_scoped_p
 from pallas_np.options import Options
 
 BUDGET = 2000
@@ -59,8 +61,8 @@ class Specialiser(phase5.Interpreter):
         if rule is phase4.call:
             floor = floor_operator(self, eqn, args)
             return rule(self, eqn, *args) if floor is None else [floor]
-        if rule is phase4.run_scoped:
-            return rule(self, eqn, *args)
+        if eqn.primitive is run_scoped_p and not has_semaphores(eqn):
+            return phase4.run_scoped(self, eqn, *args)
         if rule is None or getattr(rule, "is_structure", False):
             return run_by_machine(self, eqn, *args)
         return self.value(eqn, rule, args)

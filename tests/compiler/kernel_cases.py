@@ -185,6 +185,18 @@ def scoped_memory(x_ref: Any, out_ref: Any) -> None:
     pl.run_scoped(body, _vmem(8), _vmem(8))
 
 
+def repeated_memory_in_scopes(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    """`work_ref` holds the same in each row."""
+    work_ref[...] = jnp.broadcast_to(x_ref[:1, :], work_ref.shape)
+
+    def body(scoped_ref: Any, *semaphores: Any) -> Any:
+        scoped_ref[...] = work_ref[1:3] * 2
+        return scoped_ref[...]
+
+    doubled = pl.run_scoped(body, _vmem(2, 8))
+    out_ref[...] = doubled + pl.run_scoped(body, _vmem(2, 8), pltpu.SemaphoreType.DMA)
+
+
 def copies_through_dma(x_ref: Any, out_ref: Any, work_ref: Any, semaphore: Any) -> None:
     work_ref[...] = jnp.zeros(8)
     before = work_ref[...]
@@ -199,6 +211,17 @@ def masks(x_ref: Any, out_ref: Any) -> None:
     row = lax.broadcasted_iota(jnp.int32, x.shape, 0) + pl.program_id(0)
     scale = jnp.arange(4, dtype=jnp.float32)[:, None]
     out_ref[...] = jnp.where((row % 2 == 0) & (x > 0), x * scale, jnp.where(scale > 1, -x, jnp.float32(7)))
+
+
+def rows_inside(x_ref: Any, out_ref: Any) -> None:
+    """Of 8 rows, in blocks of 2; the last comparison alone depends on the row, and the product wraps."""
+    x = x_ref[...]
+    row = pl.program_id(0) * 2 + lax.broadcasted_iota(jnp.int32, x.shape, 0)
+    x = jnp.where(row < 8, x, jnp.float32(7))
+    x = jnp.where((row >= 0) & (row * 3 - 30 < 0) & (row % 8 == row), x, -x)
+    x = jnp.where(row + 1 > 8, x * 2, jnp.where(row == 9, x * 3, x))
+    x = jnp.where(row * 2**30 < 0, x + 1, x)
+    out_ref[...] = jnp.where(row < 7, x, jnp.float32(0))
 
 
 def rolled(x_ref: Any, out_ref: Any) -> None:
@@ -232,6 +255,26 @@ def rearranged_planes(x_ref: Any, out_ref: Any) -> None:
     smaller = jnp.concatenate([rows[1:3, 2:], rows[2:, :4]], axis=0)
     out_ref[...] = planes + 3 * both + 5 * ordered + 7 * repeated + 9 * turned
     out_ref[:, 1:5] += smaller
+
+
+def columns_in_groups(x_ref: Any, out_ref: Any) -> None:
+    """Columns whose numbers differ in one bit change places; then groups of columns rotate."""
+    x = x_ref[...]
+    column = lax.broadcasted_iota(jnp.int32, x.shape, 1)
+    for distance in (1, 2, 4, 8, 16):
+        partner = jnp.where((column & distance) == 0, jnp.roll(x, -distance, 1), jnp.roll(x, distance, 1))
+        x = x * 0.5 + partner
+    for shift in (1, 2, 4, 8, 16):
+        turned = jnp.take_along_axis(x, (column + shift) % x.shape[1], axis=1)
+        x = x * 0.5 + turned
+    out_ref[...] = x
+
+
+def products_with_one_matrix(x_ref: Any, y_ref: Any, z_ref: Any, out_ref: Any) -> None:
+    """The programs share `y` and `z`; one product is of rows, the other one of columns."""
+    first = jnp.dot(x_ref[...], y_ref[...], preferred_element_type=jnp.float32)
+    second = lax.dot_general(x_ref[...], z_ref[...], (((0,), (1,)), ((), ())), preferred_element_type=jnp.float32)
+    out_ref[...] = first + second
 
 
 def places_in_memory(x_ref: Any, order_ref: Any, out_ref: Any) -> None:
@@ -309,6 +352,17 @@ CASES = [
             )
         },
     ),
+    *(Case(columns_in_groups, _like(x), (x,), {}) for x in (_floats(3, 32), _floats(128, 64))),
+    Case(
+        products_with_one_matrix,
+        _like(_floats(32, 8)),
+        (_floats(32, 8), _floats(8, 8, seed=1), _floats(8, 8, seed=2)),
+        {
+            "grid": (4,),
+            "in_specs": [pl.BlockSpec((8, 8), lambda i: (i, 0)), *[pl.BlockSpec((8, 8), lambda i: (0, 0))] * 2],
+            "out_specs": pl.BlockSpec((8, 8), lambda i: (i, 0)),
+        },
+    ),
     Case(places_in_memory, _like(_X8), (_X8, np.array([3, 2], np.int32)), _scalar_and()),
     Case(aliased, _like(_X8), (_X8,), {"input_output_aliases": {0: 0}}),
     Case(
@@ -318,7 +372,18 @@ CASES = [
         {"grid": (4,), "out_specs": pl.BlockSpec((1, 8), lambda i: (i, 0))},
     ),
     Case(scoped_memory, _like(_X8), (_X8,), {}),
+    Case(repeated_memory_in_scopes, _like(_floats(2, 8)), (_floats(2, 8),), {"scratch_shapes": [_vmem(4, 8)]}),
     Case(copies_through_dma, _like(_X8), (_X8,), {"scratch_shapes": [_vmem(8), pltpu.SemaphoreType.DMA]}),
     Case(masks, _like(_floats(4, 8)), (_floats(4, 8),), {"grid": (2,)}),
+    Case(
+        rows_inside,
+        _like(_floats(8, 8)),
+        (_floats(8, 8),),
+        {
+            "grid": (4,),
+            "in_specs": [pl.BlockSpec((2, 8), lambda i: (i, 0))],
+            "out_specs": pl.BlockSpec((2, 8), lambda i: (i, 0)),
+        },
+    ),
     Case(rolled, _like(_floats(4, 8)), (_floats(4, 8),), {}),
 ]

@@ -17,6 +17,7 @@ from jax.experimental import pallas as pl
 from kernel_cases import CASES
 
 import pallas_np
+from pallas_np import compiler
 from pallas_np.kernels.bitonic import bitonic_sorter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,32 @@ def program_of(name: str) -> Any:
     case = next(case for case in CASES if str(case) == name)
     call = pallas_np.pallas_call(case.kernel, case.out_shape, **case.options)
     return pallas_np.compile(call, *case.args)
+
+
+def test_a_mask_that_holds_everywhere_is_gone() -> None:
+    case = next(case for case in CASES if str(case) == "rows_inside")
+    call = pallas_np.pallas_call(case.kernel, case.out_shape, **case.options).traced(*case.args)
+    source = compiler.Compiled(call.call, merge_steps=False).source
+    statements = [line for line in source.splitlines() if "#" not in line]
+    masks = [line for line in statements if " < " in line]
+    assert len(masks) == 2, source  # a product that wraps, and the last row
+    assert not any(gone in line for line in statements for gone in (" > ", " >= ", "rem", "&")), source
+
+
+def test_columns_that_stay_together_are_taken_together() -> None:
+    few, many = (
+        pallas_np.compile(pallas_np.pallas_call(case.kernel, case.out_shape), *case.args).source
+        for case in CASES
+        if str(case) == "columns_in_groups"
+    )
+    assert "x.take(order, axis=-1)" in few and ".reshape((3, 4, 8)).take(" in few
+    assert "lax.swap_neighbours(x, 1)" in many and many.count("swap_neighbours") == 2
+    assert many.count(".reshape((128, 8, 8)).take(") == 4 and many.count("take(") == 8
+
+
+def test_many_matrices_times_one_are_a_single_product() -> None:
+    source = program_of("products_with_one_matrix").source
+    assert source.count(" @ ") == 2 and source.count(".reshape((32, 8))") == 2
 
 
 def test_a_vector_sum_is_the_loop_that_one_would_write() -> None:

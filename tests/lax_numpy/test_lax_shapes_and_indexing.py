@@ -21,6 +21,20 @@ def label(value: object) -> str:
     return value.name if isinstance(value, np.dtype) else str(value)
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, BFLOAT16, np.float32, np.complex64], ids=str)
+def test_neighbours_change_places(dtype, size):
+    if size * np.dtype(dtype).itemsize > 8:
+        return
+    x = np.arange(2 * 3 * 16).reshape(2, 3, 16).astype(dtype)
+    for operand in (x, x[:, ::2], x.transpose(2, 0, 1).copy().transpose(1, 2, 0)):
+        before = operand.copy()
+        wanted = operand.take(np.arange(16) ^ size, axis=-1)
+        got = lax_numpy.swap_neighbours(operand, size)
+        assert (got.dtype, got.shape, got.tobytes()) == (wanted.dtype, wanted.shape, wanted.tobytes())
+        assert not np.shares_memory(got, operand) and operand.tobytes() == before.tobytes()
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=label)
 def test_shapes_agree(dtype):
     x = edge_values(dtype).reshape(4, 16)
