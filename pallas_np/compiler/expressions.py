@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pallas_np import lax_numpy
-from pallas_np.compiler.program import Atom, Statement, Symbol
+from pallas_np.compiler.program import Atom, Constant, Statement, Symbol
 from pallas_np.compiler.program import Expression as Text
 from pallas_np.compiler.rearrangements import chosen, gathered, leading, note, taken
 from pallas_np.compiler.scalars import interval_of_elements
@@ -362,8 +362,9 @@ def broadcast_to(spec: Specialiser, eqn: Equation, x: Any) -> Any:
     return inner if tuple(inner.shape) == shape else Spread(inner, shape, x.dtype)
 
 
-def reshaped(spec: Specialiser, x: Any, shape: tuple[int, ...]) -> Any:
+def reshaped(spec: Specialiser, x: Any, shape: Sequence[int]) -> Any:
     """x in another shape."""
+    shape = tuple(shape)
     if is_known(x):
         return x.reshape(shape)
     while isinstance(x, Symbol) and x.expression is not None and x.expression.template.startswith("{0}.reshape("):
@@ -394,11 +395,18 @@ def squeeze(spec: Specialiser, eqn: Equation, x: Any) -> Any:
 
 
 def transpose(spec: Specialiser, eqn: Equation, x: Any) -> Any:
-    permutation, x = eqn.params["permutation"], spec.materialised(x)
+    return transposed(spec, spec.materialised(x), eqn.params["permutation"])
+
+
+def transposed(spec: Specialiser, x: Any, permutation: Sequence[int]) -> Any:
+    """x with its axes in another order."""
+    permutation = tuple(map(int, permutation))
+    if permutation == tuple(range(len(permutation))):
+        return x
     if is_known(x):
         return x.transpose(permutation)
-    shape = eqn.outvars[0].shape
     text = "{0}.T" if permutation == (1, 0) else f"{{0}}.transpose({permutation})"
+    shape = [x.shape[axis] for axis in permutation]
     found = spec.emit(text, [spec.strong(x)], shape, x.dtype, is_fresh=False)
     kept = leading(n == axis for n, axis in enumerate(permutation))
     return note(found, [x], kept, lambda positions: positions.transpose(permutation))
@@ -460,20 +468,30 @@ def dot_general(spec: Specialiser, eqn: Equation, lhs: Any, rhs: Any) -> Any:
         return None
     if left_batch != batch or right_batch != batch or any(type(axis) is not int for axis in (*left, *right)):
         return None
-    ways = left[0] == rank - 1, right[0] == rank - 2
-    if batch and isinstance(rhs, Spread) and set(rhs.inner.shape[:-2]) == {1} and not isinstance(lhs, Spread):
-        return _one_product(spec, wanted, lhs, rhs.inner, ways)
-    operands = [_matrices(spec, x, way) for x, way in zip((lhs, rhs), ways)]
-    return spec.emit("{0} @ {1}", operands, wanted.shape, wanted.dtype, is_infix=True)
+    atoms = _matrices(spec, lhs, left[0] == rank - 1), _matrices(spec, rhs, right[0] == rank - 2)
+    found = _one_product(spec, wanted, *atoms) if batch else None
+    return found or spec.emit("{0} @ {1}", atoms, wanted.shape, wanted.dtype, is_infix=True)
 
 
-def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any, ways: tuple[bool, bool]) -> Any:
-    """Many matrices times one: a single product, of the rows of all."""
-    left, right = _matrices(spec, lhs, ways[0]), _matrices(spec, reshaped(spec, rhs, rhs.shape[-2:]), ways[1])
-    count = math.prod(wanted.shape[:-1])
-    rows = reshaped(spec, left, (count, left.shape[-1]))
-    found = spec.emit("{0} @ {1}", [rows, right], (count, wanted.shape[-1]), wanted.dtype, is_infix=True)
-    return reshaped(spec, found, wanted.shape)
+def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any) -> Any:
+    """Many matrices times one, one times many, or each of some times each of others: the rows of all times the columns.
+
+    `None` where two matrices stand at the same place, and are multiplied with one another only.
+    """
+    lhs, rhs = (x.value if isinstance(x, Constant) else x for x in (lhs, rhs))
+    rank = len(wanted.shape)
+    lefts, rights = ((1,) * (rank - len(x.shape)) + tuple(x.shape) for x in (lhs, rhs))
+    of_rows = [axis for axis in range(rank - 2) if rights[axis] == 1]
+    of_columns = [axis for axis in range(rank - 2) if rights[axis] > 1]
+    if any(lefts[axis] > 1 for axis in of_columns) or 0 in wanted.shape:
+        return None
+    order = (*of_rows, rank - 2, *of_columns, rank - 1)
+    rows = reshaped(spec, lhs, (math.prod(lefts[:-1]), lefts[-1]))
+    columns = transposed(spec, reshaped(spec, rhs, rights), order)
+    columns = reshaped(spec, columns, (rights[-2], math.prod(rights) // rights[-2]))
+    shape = rows.shape[0], columns.shape[1]
+    found = spec.emit("{0} @ {1}", [spec.strong(rows), spec.strong(columns)], shape, wanted.dtype, is_infix=True)
+    return transposed(spec, reshaped(spec, found, [wanted.shape[axis] for axis in order]), np.argsort(order))
 
 
 def _matrices(spec: Specialiser, x: Any, is_right_way: bool) -> Atom:
@@ -481,11 +499,8 @@ def _matrices(spec: Specialiser, x: Any, is_right_way: bool) -> Atom:
     atom = spec.strong(x.inner if isinstance(x, Spread) and x.inner.shape[-2:] == x.shape[-2:] else x)
     if is_right_way:
         return atom
-    shape = shape_of(x)
-    order = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
-    turned = tuple(shape[axis] for axis in order)
-    text = "{0}.T" if len(shape) == 2 else f"{{0}}.transpose({order})"
-    return spec.emit(text, [atom], turned, x.dtype, is_fresh=False)
+    rank = len(shape_of(x))
+    return transposed(spec, atom, (*range(rank - 2), rank - 1, rank - 2))
 
 
 def gather(spec: Specialiser, eqn: Equation, operand: Any, indices: Any) -> Any:

@@ -46,16 +46,30 @@ class Merged(NamedTuple):
 
 
 def merged(call: KernelCall, most_bytes: int = MOST_BYTES) -> Merged:
-    """The call with as many programs run together as is proved to be right, with values of `most_bytes` at most."""
+    """The call with as many programs run together as is proved to be right, with values of `most_bytes` at most.
+
+    First along the axes on which their blocks follow one another in memory: of those, views need no other axis order.
+    """
     found = Merged(call, (View(),) * len(call.inputs + call.outputs))
     if 0 in call.grid:
         return found
-    for axis in reversed(range(len(call.grid))):
+    for axis in sorted(reversed(range(len(call.grid))), key=lambda axis: _blocks_apart(call, axis)):
         try:
             found = _along(found, axis, most_bytes)
         except NotBatchable:
             continue
     return found
+
+
+def _blocks_apart(call: KernelCall, axis: int) -> int:
+    """Of how many operands the blocks of programs along an axis do not follow one another in memory."""
+    length = call.grid[axis]
+    if length is None:
+        return 0
+    try:
+        return sum(1 for operand in call.inputs + call.outputs if _place(operand, axis, length))
+    except NotBatchable:
+        return 0
 
 
 def _along(before: Merged, axis: int, most_bytes: int) -> Merged:
