@@ -2,8 +2,8 @@
 
 A floor does a kernel's arithmetic on whole arrays, whatever blocks the kernel has, in the fewest and cheapest calls
 that we know, and writes to memory that is given.  What can be known before the arrays are there is known: memory in
-between, and views of it, are made once for a shape.  Where it helps, a floor does less than the kernel: a sort by minima
-and maxima puts NaNs in the wrong place, and attention to all keys at once needs no running maximum.
+between, and views of it, are made once for a shape.  Where it helps, a floor does less than the kernel: a sort by
+minima and maxima puts NaNs in the wrong place, and attention to all keys at once needs no running maximum.
 """
 
 from __future__ import annotations

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-ENGINES = ("interpret", "interpret jit", "tpu", "phase 5", "compiled", "tiered", "tiered jit", "callback", "twin", "floor")
+ENGINES = (
+    *("interpret", "interpret jit", "tpu", "phase 5", "compiled", "tiered", "tiered jit"),
+    *("callback", "twin", "floor"),
+)
 Report = dict[str, Any]
 
 
@@ -188,6 +191,8 @@ class Goal:
       wanted: the ratio that is promised.
       measured: the ratio in the report.
       at_most: whether the promise is an upper limit.
+      best: the ratio of what no engine can do without, if that was measured: of the kernel's floor, or of what JAX
+        itself takes.
     """
 
     text: str
@@ -195,10 +200,19 @@ class Goal:
     wanted: float
     measured: float
     at_most: bool = False
+    best: float | None = None
 
     @property
     def kept(self) -> bool:
-        return self.measured <= self.wanted if self.at_most else self.measured >= self.wanted
+        return self._meets(self.measured)
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether it is missed, and the best that there can be misses it, too."""
+        return not self.kept and self.best is not None and not self._meets(self.best)
+
+    def _meets(self, ratio: float) -> bool:
+        return ratio <= self.wanted if self.at_most else ratio >= self.wanted
 
 
 def goals(report: Report) -> list[Goal]:
@@ -220,42 +234,60 @@ def _cold_goals(report: Report) -> Iterator[Goal]:
             yield Goal("cold, own share: 30 times smaller than interpret=True's", name, 30, theirs)
             yield Goal("cold, own share: no more than the tracing", name, 1.0, own / trace, True)
     for kernel, value in ratios(report, "cold", "interpret jit", "tiered jit").items():
-        yield Goal("cold under jit, installed: 5 times faster", report["kernels"][kernel]["name"], 5, value)
+        name = report["kernels"][kernel]["name"]
+        yield Goal("cold under jit, installed: 5 times faster", name, 5, value, best=_best_under_jit(report, kernel))
+
+
+def _best_under_jit(report: Report, kernel: str) -> float | None:
+    """How many times as fast as `interpret=True`, cold under `jit`, tracing and a callback alone are."""
+    whole, callback = (time_of(report, kernel, engine, "cold") for engine in ("interpret jit", "callback"))
+    trace = time_of(report, kernel, "interpret jit", "trace")
+    return None if whole is None or callback is None or trace is None else whole / (trace + callback)
 
 
 def _warm_goals(report: Report) -> Iterator[Goal]:
-    warm = warm_ratios(report, "interpret jit")
+    warm, best = warm_ratios(report, "interpret jit"), ratios(report, "warm", "interpret jit", "floor")
     if warm:
         mean = statistics.geometric_mean(warm.values())
-        yield Goal("warm: 5 times faster than jitted interpret=True", f"geometric mean of {len(warm)}", 5, mean)
+        at_best = statistics.geometric_mean(best.values()) if best.keys() == warm.keys() else None
+        name = f"geometric mean of {len(warm)}"
+        yield Goal("warm: 5 times faster than jitted interpret=True", name, 5, mean, best=at_best)
     for kernel, value in warm.items():
-        yield Goal("warm: no slower than jitted interpret=True", report["kernels"][kernel]["name"], 1, value)
+        name = report["kernels"][kernel]["name"]
+        yield Goal("warm: no slower than jitted interpret=True", name, 1, value, best=best.get(kernel))
+    floor_by_twin = ratios(report, "warm", "floor", "twin")
     for kernel, value in warm_ratios(report, "twin").items():
-        yield Goal("warm: within 1.3 of the twin", report["kernels"][kernel]["name"], 1.3, 1 / value, at_most=True)
+        name = report["kernels"][kernel]["name"]
+        yield Goal("warm: within 1.3 of the twin", name, 1.3, 1 / value, True, floor_by_twin.get(kernel))
     if "unrolled_sort" in warm:
         name = report["kernels"]["unrolled_sort"]["name"]
         cold = ratio(report, "unrolled_sort", "cold", "interpret", "tiered")
         assert cold is not None
         yield Goal("a large generated kernel, cold: 25 times faster", name, 25, cold)
-        yield Goal("a large generated kernel, warm: 10 times faster", name, 10, warm["unrolled_sort"])
+        at_best = best.get("unrolled_sort")
+        yield Goal("a large generated kernel, warm: 10 times faster", name, 10, warm["unrolled_sort"], best=at_best)
 
 
 def _step_goals(report: Report) -> Iterator[Goal]:
+    floor_by_twin = ratios(report, "warm", "floor", "twin")
     for kernel, value in warm_ratios(report, "twin").items():
         if kernel.startswith("copy") and report["kernels"][kernel]["steps"] >= 100:
-            name = report["kernels"][kernel]["name"]
-            yield Goal("a grid step: at most 1.5 times a bare NumPy loop's", name, 1.5, 1 / value, at_most=True)
+            name, text = report["kernels"][kernel]["name"], "a grid step: at most 1.5 times a bare NumPy loop's"
+            yield Goal(text, name, 1.5, 1 / value, True, floor_by_twin.get(kernel))
+    best = ratios(report, "warm", "tpu", "floor")
     for kernel, value in warm_ratios(report, "tpu").items():
         if report["kernels"][kernel]["steps"] >= 64:
-            name = report["kernels"][kernel]["name"]
-            yield Goal("warm, many steps: 100 times faster than TPU interpret mode", name, 100, value)
+            name, text = report["kernels"][kernel]["name"], "warm, many steps: 100 times faster than TPU interpret mode"
+            yield Goal(text, name, 100, value, best=best.get(kernel))
 
 
 def goal_table(report: Report, missed_only: bool = False) -> str:
     """The goals as a Markdown table: one line for each kernel and promise."""
-    lines = ["| promise | kernel | measured | |", "|---|---|---:|---|"]
+    lines = ["| promise | kernel | measured | at best | |", "|---|---|---:|---:|---|"]
     for goal in goals(report):
-        if not (missed_only and goal.kept):
-            mark = "kept" if goal.kept else "missed"
-            lines.append(f"| {goal.text} | {goal.kernel} | {goal.measured:.2f} | {mark} |")
+        if missed_only and goal.kept:
+            continue
+        mark = "kept" if goal.kept else "out of reach" if goal.out_of_reach else "missed"
+        best = "" if goal.best is None else f"{goal.best:.2f}"
+        lines.append(f"| {goal.text} | {goal.kernel} | {goal.measured:.2f} | {best} | {mark} |")
     return "\n".join(lines)

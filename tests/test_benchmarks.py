@@ -58,7 +58,8 @@ def test_a_case_traces_its_kernel_at_the_first_call_of_each_callable(name: str) 
 @pytest.mark.slow
 def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
     file, drawing = tmp_path / "report.json", tmp_path / "report.png"
-    options = ["--kernels", "add", "copy100", "--engines", "interpret", "interpret jit", "tiered", "callback", "twin"]
+    engines = ["interpret", "interpret jit", "tiered", "callback", "twin", "floor"]
+    options = ["--kernels", "add", "copy100", "--engines", *engines]
     command = [sys.executable, "-m", "benchmarks", *options, "--repeats", "1", "--json", file, "--plot", drawing]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -99,12 +100,33 @@ def test_goals_are_ratios_of_what_was_measured() -> None:
     assert tracing.measured == pytest.approx(7 / 4) and not tracing.kept
     assert found["warm: no slower than jitted interpret=True"].kept
     assert not found["warm: within 1.3 of the twin"].kept
-    assert "| warm: within 1.3 of the twin | vector add | 2.00 | missed |" in reports.goal_table(report)
+    assert "| warm: within 1.3 of the twin | vector add | 2.00 |  | missed |" in reports.goal_table(report)
     report = made_up(interpret=theirs, interpret_jit=theirs, tiered=ours, twin={"warm": 0.005})
     report["kernels"]["add"]["dots"] = True
     found = {goal.text: goal for goal in reports.goals(report)}
     assert found["cold, own share: within 1.3 of the twin"].measured == pytest.approx(7 / 5)
     assert "cold, own share: no more than the tracing" not in found
+
+
+def test_a_goal_that_the_floor_misses_is_out_of_reach() -> None:
+    cold = {"cold": 0.011, "trace": 0.004, "own": 0.007}
+    ours, theirs = {**cold, "warm": 0.002}, {**cold, "warm": 0.001}
+    for floor, mark in ((0.0005, "missed"), (0.0015, "out of reach")):
+        report = made_up(interpret_jit=theirs, tiered=ours, twin={"warm": 0.002}, floor={"warm": floor})
+        line = f"| warm: no slower than jitted interpret=True | vector add | 0.50 | {0.001 / floor:.2f} | {mark} |"
+        assert line in reports.goal_table(report, missed_only=True)
+        assert "| warm: within 1.3 of the twin | vector add | 1.00 |" in reports.goal_table(report)
+
+
+@pytest.mark.parametrize("name", cases(*CASES))
+def test_a_floor_gives_what_the_twin_gives(name: str) -> None:
+    case = CASES[name]()
+    args = [np.asarray(x) for x in case.args]
+    wanted = case.twin(*args)
+    out = np.full_like(wanted, np.nan)
+    for _ in range(2):  # what is made once for a shape is made anew for each call's values
+        case.floor(*args, out=out)
+        np.testing.assert_allclose(out, wanted, case.tolerance, case.tolerance)
 
 
 def test_what_was_left_out_is_a_dash_in_the_table() -> None:

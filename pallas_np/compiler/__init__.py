@@ -61,10 +61,11 @@ class Compiled:
         *,
         elide_copies: bool = True,
         merge_steps: bool = True,
+        reuse_memory: bool = True,
     ):
         with _without_collections():
             self._program, spec = specialised(call, options, merge_steps=merge_steps)
-            optimise(self._program, elide_copies=elide_copies)
+            optimise(self._program, elide_copies=elide_copies, reuse_memory=reuse_memory)
             self.options, self._needs_machine = options, spec.needs_machine
             self.name = self._program.name
             self._overwritten = overwritten(call)

@@ -53,7 +53,7 @@ def merged(call: KernelCall, most_bytes: int = MOST_BYTES) -> Merged:
     found = Merged(call, (View(),) * len(call.inputs + call.outputs))
     if 0 in call.grid:
         return found
-    for axis in sorted(reversed(range(len(call.grid))), key=lambda axis: _blocks_apart(call, axis)):
+    for axis in sorted(range(len(call.grid)), key=lambda axis: (_blocks_apart(call, axis), -axis)):
         try:
             found = _along(found, axis, most_bytes)
         except NotBatchable:

@@ -56,4 +56,3 @@ def _last_uses(block: Block, kept: Collection[Symbol]) -> dict[int, list[Symbol]
         if symbol in own and symbol not in kept:
             ends[number].append(symbol)
     return ends
-

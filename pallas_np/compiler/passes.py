@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 from pallas_np.compiler.names import name_values
 from pallas_np.compiler.program import EVERYTHING, Atom, Block, Program, Roots, Statement, Symbol
-from pallas_np.compiler.reuse import reuse_memory
+from pallas_np.compiler.reuse import reuse
 
 
-def optimise(program: Program, *, elide_copies: bool = True) -> None:
+def optimise(program: Program, *, elide_copies: bool = True, reuse_memory: bool = True) -> None:
     """All passes, in order."""
     block = program.block
     drop_dead(block, set())
     if elide_copies:
         leave_out_copies(block)
-    reuse_memory(block)
+    if reuse_memory:
+        reuse(block)
     join_lines(block)
     name_values(program)
 
@@ -169,7 +170,7 @@ def _join(block: Block, counts: Counter) -> None:
         if not statement.is_loop:
             for atom in statement.operands():
                 given = pending.get(atom)
-                if given is None or atom is statement.into or counts[atom] != 1 or not _fits(statement, given.targets[0]):
+                if given is None or counts[atom] != 1 or not _fits(statement, given.targets[0]):
                     continue
                 if weight + weights[given] <= _OPERATIONS or _writes_itself(statement, given):
                     given.is_inlined = True
@@ -200,7 +201,7 @@ def _offer(statement: Statement, pending: dict[Atom, Statement], weights: dict[S
 
 def _fits(statement: Statement, atom: Symbol) -> bool:
     """Whether the operand may stand there as an expression: it is computed once, or is a short index."""
-    if statement.arms:
+    if statement.arms or atom is statement.into:
         return False
     template, operands = statement.expression.template, statement.expression.operands
     return atom.is_python or template.count(f"{{{operands.index(atom)}}}") == 1

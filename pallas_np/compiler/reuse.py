@@ -24,11 +24,11 @@ class _Memory:
     end: float
 
 
-def reuse_memory(block: Block, kept: Collection[Symbol] = ()) -> None:
+def reuse(block: Block, kept: Collection[Symbol] = ()) -> None:
     """Marks statements that compute into an operand, in this block and those in it; `kept` is needed at its end."""
     for statement in block.statements:
         for arm in statement.arms:
-            reuse_memory(arm.block, {atom for _, atom in arm.assigned if isinstance(atom, Symbol)})
+            reuse(arm.block, {atom for _, atom in arm.assigned if isinstance(atom, Symbol)})
     if any(_is_large(target) for statement in block.statements for target in statement.targets):
         _Reuse(block.statements, kept)
 
