@@ -298,12 +298,17 @@ def lax_call(spec: Specialiser, eqn: Equation, rule: Any, args: Sequence[Any], s
             atoms.append(spec.program.constant(value, value.name if isinstance(value, np.dtype) else name))
         places.append(f"{name}={text}")
     template = f"{function}({', '.join(places)})"
-    is_fresh = eqn.name in ELEMENTWISE - _MAY_RETURN_AN_OPERAND or eqn.name in _FRESH
+    is_fresh = eqn.name in ELEMENTWISE - _MAY_RETURN_AN_OPERAND or eqn.name in _FRESH or _reduces(eqn)
     if eqn.multiple_results:
         return _several(spec, eqn, template, atoms)
     out = eqn.outvars[0]
     ufunc = rule.__name__ if isinstance(rule, np.ufunc) else ""
     return spec.emit(template, atoms, out.shape if shape is None else shape, out.dtype, is_fresh=is_fresh, ufunc=ufunc)
+
+
+def _reduces(eqn: Equation) -> bool:
+    """Whether it is a reduction, over an axis at least."""
+    return eqn.name.startswith(("reduce_", "arg")) and bool(eqn.params.get("axes"))
 
 
 _FRESH = frozenset(["dot_general", "concatenate", "gather", "iota", "pad", "sort"])
@@ -400,7 +405,7 @@ def transpose(spec: Specialiser, eqn: Equation, x: Any) -> Any:
 
 def transposed(spec: Specialiser, x: Any, permutation: Sequence[int]) -> Any:
     """x with its axes in another order."""
-    permutation = tuple(map(int, permutation))
+    permutation = tuple(permutation)
     if permutation == tuple(range(len(permutation))):
         return x
     if is_known(x):
@@ -483,7 +488,7 @@ def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any) -> Any:
     lefts, rights = ((1,) * (rank - len(x.shape)) + tuple(x.shape) for x in (lhs, rhs))
     of_rows = [axis for axis in range(rank - 2) if rights[axis] == 1]
     of_columns = [axis for axis in range(rank - 2) if rights[axis] > 1]
-    if any(lefts[axis] > 1 for axis in of_columns) or 0 in wanted.shape:
+    if any(lefts[axis] > 1 for axis in of_columns) or 0 in (*lefts, *rights):
         return None
     order = (*of_rows, rank - 2, *of_columns, rank - 1)
     rows = reshaped(spec, lhs, (math.prod(lefts[:-1]), lefts[-1]))
@@ -491,7 +496,7 @@ def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any) -> Any:
     columns = reshaped(spec, columns, (rights[-2], math.prod(rights) // rights[-2]))
     shape = rows.shape[0], columns.shape[1]
     found = spec.emit("{0} @ {1}", [spec.strong(rows), spec.strong(columns)], shape, wanted.dtype, is_infix=True)
-    return transposed(spec, reshaped(spec, found, [wanted.shape[axis] for axis in order]), np.argsort(order))
+    return transposed(spec, reshaped(spec, found, [wanted.shape[axis] for axis in order]), np.argsort(order).tolist())
 
 
 def _matrices(spec: Specialiser, x: Any, is_right_way: bool) -> Atom:

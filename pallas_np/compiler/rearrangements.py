@@ -94,8 +94,8 @@ def taken(spec: Specialiser, shape: tuple[int, ...], found: Origin) -> Symbol:
         text, order = _columns_taken(shape, found.positions, x.dtype.itemsize)
     else:
         text, order = "{0}.take({1})", found.along(0)
-    atoms = [x] if order is None else [x, spec.program.constant(order, "order")]
-    result = spec.emit(text, atoms, shape, x.dtype)
+    index = [] if order is None else [spec.program.constant(order, "order")]
+    result = spec.emit(text, [x, *index], shape, x.dtype)
     if size <= _MOST:
         result.origin = found
     return result

@@ -97,7 +97,7 @@ class _Reuse:
     def _viewed(self, statement: Statement) -> _Memory | None:
         """The memory of the one array that the result may be a view of."""
         arrays = [atom for atom in statement.operands() if not isinstance(atom, Literal) and _is_array(atom)]
-        if len(arrays) != 1 or "broadcast_to" in statement.expression.template:
+        if len(arrays) != 1 or not isinstance(arrays[0], Symbol) or "broadcast_to" in statement.expression.template:
             return None
         return self.memory.get(arrays[0])
 

@@ -94,7 +94,7 @@ def interval_of_elements(eqn: Equation, args: Sequence[Any]) -> Interval | None:
         return None
     if any(arg.dtype.kind != "i" or 0 in arg.shape for arg in args):
         return None
-    answer = _rules[eqn.name](*(_bounds(arg) for arg in args))
+    answer = _rules[eqn.name](*map(_bounds, args))
     if answer is None:
         return None
     low, high = answer[1]
@@ -102,7 +102,7 @@ def interval_of_elements(eqn: Equation, args: Sequence[Any]) -> Interval | None:
     return (low, high) if fits else None
 
 
-def _bounds(value: Any) -> Interval:
+def _bounds(value: Any) -> Interval | None:
     return value.interval if isinstance(value, Symbol) else (int(value.min()), int(value.max()))
 
 

@@ -20,6 +20,12 @@ def chain(x_ref: Any, out_ref: Any) -> None:
     out_ref[...] = jnp.exp(scaled - 1) * 0.5 + x_ref[...]
 
 
+def weights(x_ref: Any, out_ref: Any) -> None:
+    scores = x_ref[...] * 3
+    powers = jnp.exp(scores - jnp.max(scores, axis=1, keepdims=True))
+    out_ref[...] = powers / jnp.sum(powers, axis=1, keepdims=True)
+
+
 def used_again(x_ref: Any, out_ref: Any) -> None:
     scaled = x_ref[...] * 3
     raised = scaled + 1
@@ -94,7 +100,7 @@ def booleans_and_integers(x_ref: Any, out_ref: Any) -> None:
 
 
 KERNELS = [
-    *(chain, used_again, used_on_a_later_line, seen_through_a_view, both_sides, broadcast_operands, carried),
+    *(chain, weights, used_again, used_on_a_later_line, seen_through_a_view, both_sides, broadcast_operands, carried),
     *(used_in_a_loop, used_in_a_branch, stored_and_used, read_written_and_used, booleans_and_integers),
 ]
 X = np.random.default_rng(0).standard_normal((16, 16)).astype(np.float32)
@@ -131,6 +137,16 @@ def test_a_chain_has_one_array() -> None:
         "np.exp(mul, out=mul)",
         "mul *= 0.5",
         "np.add(mul, x, out=out)",
+    ]
+
+
+@pytest.mark.usefixtures("all_is_large")
+def test_what_was_reduced_is_free() -> None:
+    assert lines(weights) == [
+        "mul = x * 3.0",
+        "mul -= lax.reduce_max(mul, axes=(1,)).reshape((16, 1))",
+        "np.exp(mul, out=mul)",
+        "np.divide(mul, lax.reduce_sum(mul, axes=(1,)).reshape((16, 1)), out=out)",
     ]
 
 
