@@ -82,7 +82,7 @@ def _has_many_rows(x: Array, axes: Axes) -> bool:
 
 
 def _row_extremum(ufunc: np.ufunc, x: Array) -> Array:
-    """The extremum of each row, which `argmax` finds sooner: of (512, 128) floats in 17 µs, and `max` in 60 µs.
+    """The extremum of each row, which `argmax` finds sooner: of (512, 128) floats in 34 µs, and `max` in 60 µs.
 
     Both have a NaN win, and of equal elements the first.
     """
