@@ -72,6 +72,7 @@ def _extremum(
 
 
 _MANY = 32
+"""Of so many rows, `argmax` finds the extremes sooner than `max`."""
 
 
 def _has_many_rows(x: Array, axes: Axes) -> bool:
