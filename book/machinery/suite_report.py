@@ -97,7 +97,7 @@ def promises(report: Report) -> Iterator[str]:
         return
     missed = [goal for goal in all_of_them if not goal.kept]
     far = sum(1 for goal in missed if goal.out_of_reach)
-    beyond = f" Of the others, {far} are out of reach: the best that we know there can be misses them, too." if far else ""
+    beyond = f" Of the others, {far} are out of reach: the best that we know misses them, too." if far else ""
     kept = len(all_of_them) - len(missed)
     yield f"Of the {len(all_of_them)} promises made of the compiler, {kept} are kept here.{beyond}"
     if missed:
