@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pallas_np.compiler.names import name_values
+from pallas_np.compiler.networks import join_steps
 from pallas_np.compiler.program import EVERYTHING, Atom, Block, Program, Roots, Statement, Symbol
 from pallas_np.compiler.reuse import reuse
 
@@ -17,6 +18,8 @@ def optimise(program: Program, *, elide_copies: bool = True, reuse_memory: bool 
     """All passes, in order."""
     block = program.block
     drop_dead(block, set())
+    if join_steps(block):
+        drop_dead(block, set())
     if elide_copies:
         leave_out_copies(block)
     if reuse_memory:

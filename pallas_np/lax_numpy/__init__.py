@@ -93,6 +93,9 @@ from .linear_algebra import (
     dot_general,
     ragged_dot_general,
 )
+from .networks import (
+    compare_exchange,
+)
 from .random_numbers import (
     random_bits,
     random_clone,
@@ -218,6 +221,7 @@ __all__ = [
     "ceil",
     "clamp",
     "clz",
+    "compare_exchange",
     "complex",
     "concatenate",
     "conj",
