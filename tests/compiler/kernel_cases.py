@@ -29,6 +29,11 @@ def _floats(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+def _special(*shape: int) -> np.ndarray:
+    special = np.array([np.nan, 0.0, -0.0, np.inf, 1.0, -1.0], np.float32)
+    return np.random.default_rng(0).choice(special, shape)
+
+
 def _like(x: Any) -> Any:
     return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
@@ -270,6 +275,41 @@ def columns_in_groups(x_ref: Any, out_ref: Any) -> None:
     out_ref[...] = x
 
 
+def _with_partner(x: Any, distance: int) -> tuple[Any, Any]:
+    """Which columns come first in pairs `distance` apart, and the other column of each pair."""
+    column = lax.broadcasted_iota(jnp.int32, x.shape, 1)
+    lower = (column & distance) == 0
+    return lower, jnp.where(lower, jnp.roll(x, -distance, 1), jnp.roll(x, distance, 1))
+
+
+def network_of_extrema(x_ref: Any, out_ref: Any) -> None:
+    """Falling runs, then rising ones; the fourth step's result is needed twice."""
+    x = x_ref[...]
+    column = lax.broadcasted_iota(jnp.int32, x.shape, 1)
+    for distance, run in ((1, 2), (2, 4), (1, 4), (4, 8)):
+        lower, partner = _with_partner(x, distance)
+        falls = lower != ((column & run) == 0)
+        x = jnp.where(falls, jnp.minimum(x, partner), jnp.maximum(partner, x))
+    between = x
+    for distance in (4, 2, 1):
+        lower, partner = _with_partner(x, distance)
+        x = jnp.where(lower, jnp.minimum(partner, x), jnp.maximum(x, partner))
+    out_ref[...] = x + between
+
+
+def network_of_choices(x_ref: Any, out_ref: Any) -> None:
+    """NaNs stay where they are, since nothing is less than one; the last masks do not belong to a network."""
+    x = x_ref[...]
+    for distance in (8, 4, 2, 1):
+        lower, partner = _with_partner(x, distance)
+        x = jnp.where(jnp.where(lower, partner < x, x < partner), partner, x)
+    column = lax.broadcasted_iota(jnp.int32, x.shape, 1)
+    for wanted in (column < 8, column % 3 == 0, column >= 0):
+        _, partner = _with_partner(x, 1)
+        x = jnp.where(jnp.where(wanted, partner < x, x < partner), partner, x)
+    out_ref[...] = x
+
+
 def products_with_one_matrix(x_ref: Any, y_ref: Any, z_ref: Any, out_ref: Any) -> None:
     """The programs share `y` and `z`; one product is of rows, the other one of columns."""
     first = jnp.dot(x_ref[...], y_ref[...], preferred_element_type=jnp.float32)
@@ -353,6 +393,11 @@ CASES = [
         },
     ),
     *(Case(columns_in_groups, _like(x), (x,), {}) for x in (_floats(3, 32), _floats(128, 64))),
+    *(
+        Case(kernel, _like(x), (x,), {})
+        for kernel in (network_of_extrema, network_of_choices)
+        for x in (_floats(3, 16), _special(4, 16), np.arange(32, dtype=np.int32).reshape(2, 16) * 7 % 11)
+    ),
     Case(
         products_with_one_matrix,
         _like(_floats(32, 8)),

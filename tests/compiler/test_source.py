@@ -58,6 +58,14 @@ def test_columns_that_stay_together_are_taken_together() -> None:
     assert many.count(".reshape((128, 8, 8)).take(") == 4 and many.count("take(") == 8
 
 
+def test_steps_of_a_network_are_one_call_unless_a_result_is_needed_in_between() -> None:
+    extrema, choices = (program_of(name).source for name in ("network_of_extrema", "network_of_choices"))
+    assert "lax.compare_exchange(x, ((1, -2), (2, -4), (1, -4), (4, -8)), 'extrema')" in extrema
+    assert extrema.count("((4, 16), (2, 16), (1, 16)), 'extrema')") == 1 and "lax.min" not in extrema
+    assert "((8, 16), (4, 16), (2, 16), (1, 16)), 'less')" in choices
+    assert choices.count("compare_exchange") == 1 and choices.count("lax.select(") == 3
+
+
 def test_many_matrices_times_one_are_a_single_product() -> None:
     source = program_of("products_with_one_matrix").source
     assert source.count(" @ ") == 2 and source.count(".reshape((32, 8))") == 2
