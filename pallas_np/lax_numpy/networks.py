@@ -24,8 +24,8 @@ def compare_exchange(x: Array, steps: tuple[Step, ...], order: str) -> Array:
     last in the first.
 
     Rows are laid next to each other, so that all parts are contiguous.  Where no two elements are equal and yet differ,
-    and there is no NaN, a step is a minimum and a maximum: 27 steps on (8, 8, 128) floats took 0.22 ms, and 0.81 ms with a
-    NaN among them, where it compares and chooses.
+    and there is no NaN, a step is a minimum and a maximum: 27 steps on (8, 8, 128) floats took 0.22 ms, and 0.81 ms
+    with a NaN among them, where it compares and chooses.
 
     Args:
       x: integers, float32 or float64; its last axis is a multiple of `2 * distance`, and of `run` where that is less.
@@ -47,7 +47,7 @@ def compare_exchange(x: Array, steps: tuple[Step, ...], order: str) -> Array:
     else:
         for low, high, smaller, larger in comparisons:
             smaller[...], larger[...] = _in_order(low, high, order)
-    return np.ascontiguousarray(last.T).reshape(shape)
+    return last.T.copy().reshape(shape)
 
 
 def _are_in_one_order(x: Array) -> bool:

@@ -56,8 +56,9 @@ def test_a_network_compares_each_pair(dtype, steps, order):
                 assert operand.tobytes() == before.tobytes() and not np.shares_memory(got, operand)
 
 
-def test_an_answer_is_not_overwritten_by_the_next():
-    x = np.random.default_rng(0).standard_normal((4, 16))
+@pytest.mark.parametrize("rows", [1, 4])
+def test_an_answer_is_not_overwritten_by_the_next(rows):
+    x = np.random.default_rng(0).standard_normal((rows, 16))
     first = lax_numpy.compare_exchange(x, STEPS["a sort"], "less")
     lax_numpy.compare_exchange(-x, STEPS["a sort"], "less")
     assert np.array_equal(first, np.sort(x))
