@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from pallas_np.compiler.expressions import interleaved, sliced
+from pallas_np.compiler.holdings import Parts, common
 from pallas_np.compiler.loops import scan, while_loop
 from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Roots, Statement, Symbol
 from pallas_np.compiler.scalars import interval_of, is_scalar
@@ -30,11 +32,13 @@ class Place(NamedTuple):
       text: what follows the ref's name, with operands from `{1}` on.
       operands: the operands.
       repeats: for each of the part's axes, whether the ref holds one element for all of them.
+      parts: the part as slices, if it is known and has all of the ref's axes.
     """
 
     text: str
     operands: list[Atom]
     repeats: tuple[bool, ...]
+    parts: Parts | None
 
     def held(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of what is in memory, of a part of this shape."""
@@ -60,13 +64,26 @@ def get(spec: Specialiser, eqn: Equation, ref: Symbol, *indices: Any) -> Any:
 
 
 def read(spec: Specialiser, eqn: Equation, ref: Symbol, place: Place) -> Any:
-    """What stands there: a scalar, or a view that a later pass makes a copy of where it has to."""
+    """What stands there: a known scalar, or a view that a later pass makes a copy of where it has to."""
     out = eqn.outvars[0]
+    held = _held(spec, ref, place)
+    if held is not None:
+        return held
     shape = place.held(out.shape)
     target = spec.symbol(shape, out.dtype, value_name(ref))
     expression = Expression(f"{{0}}{place.text}", (ref, *place.operands), is_fresh=not out.shape)
     spec.do(Statement([target], expression, reads=ref.roots, is_get=bool(out.shape)))
     return target if shape == out.shape else Spread(target, out.shape, out.dtype)
+
+
+def _held(spec: Specialiser, ref: Symbol, place: Place) -> Any:
+    """What stands there, if a value is known to."""
+    values = spec.held.values(ref)
+    if not values or place.parts is None or any(value is None for value in values):
+        return None
+    if len(values) > 1 and not ref.roots <= spec.program.scratch:  # what is written stays, and can be read
+        return None
+    return sliced(spec, interleaved(spec, values), place.parts)
 
 
 def swap(spec: Specialiser, eqn: Equation, ref: Symbol, value: Any, *indices: Any) -> Any:
@@ -85,7 +102,9 @@ def write(spec: Specialiser, ref: Symbol, place: Place, value: Any) -> None:
     inner = _held_part(spec, place, value)
     expression = Expression(template, (ref, *place.operands, spec.weak(inner)))
     is_whole = inner.shape == place.held(value.shape)
+    held = spec.held.values(ref)
     spec.do(Statement([], expression, writes=ref.roots, has_effect=True, store=target if is_whole else ""))
+    spec.held.put(ref, place.parts, value, held)
 
 
 def addupdate(spec: Specialiser, eqn: Equation, ref: Symbol, value: Any, *indices: Any) -> list[Any]:
@@ -121,7 +140,8 @@ def plain_place(spec: Specialiser, eqn: Equation, ref: Symbol, indices: Sequence
     """The place as a NumPy index; `None` where it may lie outside the ref and no check can tell, or is no view."""
     transforms = eqn.params["transforms"]
     if not transforms:
-        return Place("" if ref.shape else "[()]", [], tuple(axis in ref.repeated for axis in range(len(ref.shape))))
+        repeats = tuple(axis in ref.repeated for axis in range(len(ref.shape)))
+        return Place("" if ref.shape else "[()]", [], repeats, tuple(slice(0, size, 1) for size in ref.shape))
     if len(transforms) > 1 or not isinstance(transforms[0], Index) or len(transforms[0].indices) != len(ref.shape):
         return None
     found = (_part(part, size, indices) for part, size in zip(transforms[0].indices, ref.shape))
@@ -137,7 +157,8 @@ def plain_place(spec: Specialiser, eqn: Equation, ref: Symbol, indices: Sequence
         first = checked_index(spec, part.first, part.most)
         texts.append(index_text(first, part.span, size, part.stride, operands, is_slice=part.is_slice))
     repeats = tuple(axis in ref.repeated for axis, part in enumerate(parts) if part.is_slice)
-    return Place(index_of(texts), operands, repeats)
+    is_known_part = all(part.is_slice and is_known(part.first) for part in parts)
+    return Place(index_of(texts), operands, repeats, tuple(map(_slice, parts)) if is_known_part else None)
 
 
 class _Part(NamedTuple):
@@ -157,6 +178,11 @@ def _part(part: Any, size: int, indices: Sequence[Any]) -> _Part | None:
         return None
     span = 1 if length is None else (length - 1) * stride + 1
     return _Part(first, size - span, span, stride, length is not None)
+
+
+def _slice(part: _Part) -> slice:
+    first = int(part.first)
+    return slice(first, first + part.span, part.stride)
 
 
 def index_of(texts: Sequence[str]) -> str:
@@ -218,7 +244,12 @@ def cond(spec: Specialiser, eqn: Equation, index: Any, *args: Any) -> list[Any]:
     if is_known(index):
         branch = branches[min(max(int(index), 0), len(branches) - 1)]
         return spec.eval_jaxpr(branch, branch.consts, *args)
-    found = [_arm(spec, branch, args) for branch in branches]
+    held, ends, found = spec.held, [], []
+    for branch in branches:
+        spec.held = held.copy()
+        found.append(_arm(spec, branch, args))
+        ends.append(spec.held)
+    spec.held = common(ends)
     blocks, answers = [block for block, _ in found], [results for _, results in found]
     results = [_merged(spec, blocks, var, list(values)) for var, values in zip(eqn.outvars, zip(*answers))]
     arms = [

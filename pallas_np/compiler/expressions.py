@@ -418,23 +418,29 @@ def transposed(spec: Specialiser, x: Any, permutation: Sequence[int]) -> Any:
 
 
 def slice_(spec: Specialiser, eqn: Equation, x: Any) -> Any:
-    """What is repeated along an axis is repeated less often."""
-    inner, shape, params = (x.inner if isinstance(x, Spread) else x), eqn.outvars[0].shape, eqn.params
-    strides = params.get("strides") or (1,) * len(shape)
-    given = list(zip(params["start_indices"], params["limit_indices"], strides, x.shape))
+    params = eqn.params
+    strides = params.get("strides") or (1,) * len(x.shape)
+    return sliced(spec, x, list(map(slice, params["start_indices"], params["limit_indices"], strides)))
+
+
+def sliced(spec: Specialiser, x: Any, parts: Sequence[slice]) -> Any:
+    """These parts of a value; what is repeated along an axis is repeated less often."""
+    inner = x.inner if isinstance(x, Spread) else x
+    shape = tuple(len(range(size)[part]) for part, size in zip(parts, x.shape, strict=True))
+    given = list(zip(parts, x.shape))
     bounds = [
-        (start, limit, stride) if size == whole else (0, 1, 1)
-        for (start, limit, stride, whole), size in zip(given[len(given) - len(inner.shape) :], inner.shape)
+        (part.start, part.stop, part.step) if size == whole else (0, 1, 1)
+        for (part, whole), size in zip(given[len(given) - len(inner.shape) :], inner.shape)
     ]
-    parts = [slice_text(start, limit, stride, size) for (start, limit, stride), size in zip(bounds, inner.shape)]
+    texts = [slice_text(start, limit, stride, size) for (start, limit, stride), size in zip(bounds, inner.shape)]
     if is_known(inner):
         found = inner[tuple(slice(*bound) for bound in bounds)]
-    elif all(part == ":" for part in parts):
+    elif all(text == ":" for text in texts):
         found = inner
     else:
         sizes = [len(range(*bound)) for bound in bounds]
-        found = spec.emit(f"{{0}}[{', '.join(parts)}]", [spec.strong(inner)], sizes, x.dtype, is_fresh=False)
-        kept = leading(part == ":" for part in parts)
+        found = spec.emit(f"{{0}}[{', '.join(texts)}]", [spec.strong(inner)], sizes, x.dtype, is_fresh=False)
+        kept = leading(text == ":" for text in texts)
         note(found, [inner], kept, lambda positions: positions[tuple(slice(*bound) for bound in bounds)])
     return found if found.shape == shape else Spread(found, shape, x.dtype)
 
@@ -462,6 +468,20 @@ def concatenate(spec: Specialiser, eqn: Equation, *xs: Any) -> Any:
     axis = eqn.params["dimension"]
     found = spec.emit(f"np.concatenate(({places},), {axis})", atoms, out.shape, out.dtype)
     return note(found, xs, axis, lambda *positions: np.concatenate(positions, axis))
+
+
+INTERLEAVED = "np.stack(({0}, {1}), axis=-1).reshape("
+
+
+def interleaved(spec: Specialiser, values: Sequence[Any]) -> Any:
+    """Two values that lie in turn along the last axis."""
+    if len(values) == 1:
+        return values[0]
+    shape = (*values[0].shape[:-1], 2 * values[0].shape[-1])
+    whole = [spec.materialised(value) for value in values]
+    if all(map(is_known, whole)):
+        return np.stack(whole, axis=-1).reshape(shape)
+    return spec.emit(f"{INTERLEAVED}{shape})", list(map(spec.strong, whole)), shape, values[0].dtype)
 
 
 def dot_general(spec: Specialiser, eqn: Equation, lhs: Any, rhs: Any) -> Any:

@@ -178,7 +178,7 @@ def _scan_loop(
             carries.append(_counter(spec, block, k, int(value), step, length))
         else:
             carries.append(_variable(spec, block, value, body.invars[num_consts + n]))
-    with spec.inside(block):
+    with spec.looping(block):
         results = _scan_step(spec, eqn, consts, [carry.inner for carry in carries], xs, stacked, k)
     header = f"for {k.name} in {'reversed(range(%d))' if eqn.params['reverse'] else 'range(%d)'}" % length
     return _finish(spec, Expression(header), block, carries, results)
@@ -283,7 +283,7 @@ class _While(NamedTuple):
         carries = self.carries(block, initial)
         final = _last(spec, lower, upper)
         carries[counted[0]] = Carry(lower, k, final)
-        with spec.inside(block):
+        with spec.looping(block):
             inner = [carry.inner for carry in carries]
             results = spec.eval_jaxpr(self.body, self.body.consts, *self.body_args, *inner)
         header = Expression(f"for {k.name} in range({{0}}, {{1}})", (spec.weak(lower), spec.weak(upper)))
@@ -299,7 +299,7 @@ class _While(NamedTuple):
         """`while True:`, and a break where the condition does not hold."""
         spec, block = self.spec, Block(self.spec.block)
         carries = self.carries(block, initial)
-        with spec.inside(block):
+        with spec.looping(block):
             inner = [carry.inner for carry in carries]
             (holds,) = spec.eval_jaxpr(self.condition, self.condition.consts, *self.condition_args, *inner)
             stop = Expression("if not {0}: break", (spec.weak(holds),))

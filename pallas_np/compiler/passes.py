@@ -8,55 +8,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pallas_np.compiler.dead import drop_dead
 from pallas_np.compiler.names import name_values
 from pallas_np.compiler.networks import join_steps
-from pallas_np.compiler.program import EVERYTHING, Atom, Block, Program, Roots, Statement, Symbol
+from pallas_np.compiler.program import EVERYTHING, Atom, Block, Expression, Program, Roots, Statement, Symbol
 from pallas_np.compiler.reuse import reuse
 
 
 def optimise(program: Program, *, elide_copies: bool = True, reuse_memory: bool = True) -> None:
     """All passes, in order."""
     block = program.block
-    drop_dead(block, set())
+    drop_dead(program)
     if join_steps(block):
-        drop_dead(block, set())
+        drop_dead(program)
     if elide_copies:
         leave_out_copies(block)
     if reuse_memory:
         reuse(block)
     join_lines(block)
     name_values(program)
-
-
-# Dead statements.
-
-
-def drop_dead(block: Block, live: set[Symbol]) -> bool:
-    """Removes what neither has an effect nor is needed; `live` has the symbols needed after the block.
-
-    Returns:
-      Whether anything in the block has an effect.
-    """
-    kept, has_effect = [], False
-    for statement in reversed(block.statements):
-        acts = statement.has_effect or _arms_act(statement, live)
-        if acts or not live.isdisjoint(statement.targets):
-            kept.append(statement)
-            live.update(atom for atom in statement.operands() if isinstance(atom, Symbol))
-            has_effect = has_effect or acts
-    block.statements = kept[::-1]
-    return has_effect
-
-
-def _arms_act(statement: Statement, live: set[Symbol]) -> bool:
-    """Cleans the arms of a loop or conditional; whether one of them has an effect."""
-    acts = False
-    for arm in statement.arms:
-        if not statement.is_loop:
-            arm.assigned = [(target, atom) for target, atom in arm.assigned if target in live]
-        live.update(atom for _, atom in arm.assigned if isinstance(atom, Symbol))
-        acts = drop_dead(arm.block, live) or acts
-    return acts
 
 
 # Copies.
@@ -76,6 +46,7 @@ class _Order:
       uses: the statements that use a symbol.
       writes: positions of writes, by the memory they write to.
       gets: the reads that may need a copy.
+      stores: the writes of all of a value to a ref.
     """
 
     def __init__(self, block: Block):
@@ -84,6 +55,7 @@ class _Order:
         self.uses: dict[Symbol, list[_Use]] = defaultdict(list)
         self.writes: dict[str, list[int]] = defaultdict(list)
         self.gets: list[_Use] = []
+        self.stores: list[tuple[_Use, Block]] = []
         self._position = 0
         self._walk(block, ())
 
@@ -98,6 +70,8 @@ class _Order:
                 self.writes[root].append(self._position)
             if statement.is_get:
                 self.gets.append(use)
+            if statement.store:
+                self.stores.append((use, block))
             for arm in statement.arms:
                 self._walk(arm.block, (*loops, statement) if statement.is_loop else loops)
             self._position += 1
@@ -115,22 +89,56 @@ def _has_between(positions: list[int], after: int, until: int) -> bool:
 
 
 def leave_out_copies(block: Block) -> None:
-    """A read of a ref stays a view where nothing writes to that memory until its last use."""
+    """Nothing is copied where memory that holds the same will do, since nothing writes to it until the last use.
+
+    A read of a ref stays a view.  A value that is written to a ref and used afterwards is read from there, so that it
+    may be computed there.
+    """
     order = _Order(block)
+    for store, inside in order.stores:
+        (value,) = store.statement.expression.operands[-1:]
+        if not isinstance(value, Symbol) or value.block is not inside:
+            continue
+        if _is_first_used_by(order, value, store.statement) and _stays(order, value, store, store.statement.writes):
+            _read_back(order, value, store.statement, inside)
     for get in order.gets:
-        last = _last_use(order, get)
-        if last is not None and not order.is_written(get.statement.reads, order.start[get.statement], last):
+        if _stays(order, get.statement.targets[0], get, get.statement.reads):
             get.statement.is_get = False
 
 
-def _last_use(order: _Order, get: _Use) -> int | None:
-    """Up to which position a write would be seen through the view; `None` if nobody can tell."""
-    last, pending, seen = 0, list(get.statement.targets), set(get.statement.targets)
+def _is_first_used_by(order: _Order, value: Symbol, store: Statement) -> bool:
+    """Whether a value that can be computed in any memory is stored before it is used otherwise."""
+    if value.expression is None or not value.expression.ufunc:
+        return False
+    first, *others = order.uses[value]
+    return first.statement is store and bool(others)
+
+
+def _stays(order: _Order, value: Symbol, since: _Use, roots: Roots) -> bool:
+    """Whether what is in memory at a statement stays there as long as the value is used."""
+    last = _last_use(order, value, since.loops)
+    return last is not None and not order.is_written(roots, order.start[since.statement], last)
+
+
+def _read_back(order: _Order, value: Symbol, store: Statement, block: Block) -> None:
+    place = "{0}" if store.store == "{0}[...]" else store.store
+    expression = Expression(place, store.expression.operands[:-1], is_fresh=False)
+    there = Symbol(value.name, value.shape, value.dtype, block, expression=expression)
+    for use in order.uses[value][1:]:
+        used = use.statement.expression
+        used.operands = tuple(there if atom is value else atom for atom in used.operands)
+    statement = Statement([there], expression, reads=store.writes, eqn=store.eqn)
+    block.statements.insert(block.statements.index(store) + 1, statement)
+
+
+def _last_use(order: _Order, value: Symbol, loops: tuple[Statement, ...]) -> int | None:
+    """Up to which position a write would be seen through a view in these loops; `None` if nobody can tell."""
+    last, pending, seen = 0, [value], {value}
     while pending:
         for use in order.uses[pending.pop()]:
             if use.statement.keeps_operands:
                 return None
-            last = max(last, _until(order, use, get.loops))
+            last = max(last, _until(order, use, loops))
             if not use.statement.expression.is_fresh:
                 derived = [target for target in use.statement.targets if target not in seen]
                 pending += derived

@@ -183,10 +183,15 @@ _TAKEN = dict.fromkeys([*dir(builtins), *keyword.kwlist, "np", "lax"], 1)
 
 
 class Program:
-    """A function in the making: its parameters, constants and statements."""
+    """A function in the making: its parameters, constants and statements.
+
+    Attributes:
+      scratch: the names of memory that it makes itself, and that nobody else sees but by statements that say so.
+    """
 
     def __init__(self, name: str):
         self.block = Block()
+        self.scratch: set[str] = set()
         self.parameters: list[Symbol] = []
         self.constants: dict[Any, Constant] = {}
         self._used = dict(_TAKEN)

@@ -15,7 +15,8 @@ import numpy as np
 from pallas_np import lax_numpy, phase4, phase5
 from pallas_np.compiler.emitters import emitters, run_by_machine
 from pallas_np.compiler.expressions import ELEMENTWISE, REPEATING, elementwise, expressions, lax_call
-from pallas_np.compiler.program import Atom, Block, Expression, Literal, Program, Statement, Symbol, literal
+from pallas_np.compiler.holdings import Held
+from pallas_np.compiler.program import EVERYTHING, Atom, Block, Expression, Literal, Program, Statement, Symbol, literal
 from pallas_np.compiler.repetition import has_semaphores
 from pallas_np.compiler.scalars import floor_operator, is_scalar, scalar
 from pallas_np.compiler.values import Spread, dtype_atom, is_known
@@ -37,6 +38,7 @@ class Specialiser(phase5.Interpreter):
       bounds: for each axis of the grid its size, if that is known only when the program runs.
       budget: how many equations loops may still be unrolled to.
       gathers: the positions that gathers with known indices take, by all that decides them; see `rearrangements`.
+      held: what refs hold, where that is known: a value that was written to all of one; see `holdings`.
       needs_machine: whether the program runs rules of phase 5.
       is_placing: whether it evaluates an index map, not the kernel.
     """
@@ -48,6 +50,7 @@ class Specialiser(phase5.Interpreter):
         self.bounds: list[Symbol | None] = []
         self.budget = BUDGET
         self.gathers: dict[Any, tuple[int, np.ndarray]] = {}
+        self.held = Held()
         self.needs_machine = False
         self.is_placing = False
         self.eqn: Equation | None = None
@@ -163,6 +166,7 @@ class Specialiser(phase5.Interpreter):
     def do(self, statement: Statement) -> Statement:
         """A statement that stays where it is."""
         statement.eqn = statement.eqn or self.eqn
+        self.held.forget(statement.writes)
         self.block.statements.append(statement)
         return statement
 
@@ -185,6 +189,14 @@ class Specialiser(phase5.Interpreter):
         finally:
             self.block = outside
 
+    @contextlib.contextmanager
+    def looping(self, block: Block) -> Iterator[None]:
+        """Within it, statements go to a loop's block: what a turn finds in memory, another one may have left there."""
+        self.held.forget(EVERYTHING)
+        with self.inside(block):
+            yield
+        self.held.forget(EVERYTHING)
+
     # What phase 4's rules ask of an interpreter.
 
     def fresh(self, ref: Var, repeated: frozenset[int] = frozenset(), *, is_seen: bool = True) -> Any:
@@ -195,12 +207,14 @@ class Specialiser(phase5.Interpreter):
         dtype = dtype_atom(self.program, ref.dtype)
         if ref.is_semaphore or str(ref.memory_space).startswith("ACC"):
             self.needs_machine = True
-            expression = Expression("machine.fresh({0})", (self.program.constant(ref, "ref"),))
-        elif is_seen:
+            self.do(Statement([target], Expression("machine.fresh({0})", (self.program.constant(ref, "ref"),))))
+            return target
+        if is_seen:
             fill = literal(value := self.fresh_array((), ref.dtype)[()]) or self.program.constant(value)
             fill = Literal("np.nan") if value.dtype.kind == "f" and np.isnan(value) else fill
             expression = Expression(f"np.full({shape}, {{0}}, {{1}})", (fill, dtype))
         else:
             expression = Expression(f"np.empty({shape}, {{0}})", (dtype,))
         self.do(Statement([target], expression))
+        self.program.scratch.add(target.name)
         return target

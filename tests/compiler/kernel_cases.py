@@ -310,6 +310,175 @@ def network_of_choices(x_ref: Any, out_ref: Any) -> None:
     out_ref[...] = x
 
 
+def _with_neighbour(x: Any, even: Any, odd: Any, run: int) -> tuple[Any, Any]:
+    """The even and the odd columns after a step between neighbours, in rising and falling runs."""
+    column = 2 * lax.broadcasted_iota(jnp.int32, even.shape, 1)
+    rises = (column & run) == 0
+    takes = jnp.where(rises, odd < even, even < odd)
+    return jnp.where(takes, odd, even), jnp.where(takes, even, odd)
+
+
+def network_in_memory(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    """The first step is between neighbours; each stage is written to memory, and the next one reads it."""
+    work_ref[...] = x_ref[...]
+    size = x_ref.shape[1] // 2
+    even, odd = (work_ref[:, pl.ds(first, size, stride=2)] for first in (0, 1))
+    even, odd = _with_neighbour(x_ref, even, odd, 2)
+    work_ref[:, pl.ds(0, size, stride=2)] = even
+    work_ref[:, pl.ds(1, size, stride=2)] = odd
+    column = lax.broadcasted_iota(jnp.int32, x_ref.shape, 1)
+    for stage in (2, 3, 4):
+        x = work_ref[...]
+        for step in reversed(range(stage)):
+            lower, partner = _with_partner(x, 1 << step)
+            smaller = lower == ((column & (1 << stage)) == 0)
+            x = jnp.where(jnp.where(smaller, partner < x, x < partner), partner, x)
+        work_ref[...] = x
+    out_ref[...] = work_ref[...]
+
+
+def network_of_blocks(x_ref: Any, out_ref: Any) -> None:
+    """A bitonic sort whose columns are in four values; then a step that belongs to no network."""
+    width = x_ref.shape[1] // 4
+    items = [x_ref[:, n * width : (n + 1) * width] for n in range(4)]
+    column = lax.broadcasted_iota(jnp.int32, items[0].shape, 1)
+    for stage in range(1, (4 * width).bit_length()):
+        for step in reversed(range(stage)):
+            run, distance = 1 << stage, 1 << step
+            for n, item in enumerate(items):
+                if distance < width:
+                    lower, partner = _with_partner(item, distance)
+                    smaller = lower == (((column + n * width) & run) == 0)
+                    items[n] = jnp.where(smaller, jnp.minimum(item, partner), jnp.maximum(item, partner))
+                elif not n & (distance // width):
+                    other = n + distance // width
+                    pair = jnp.minimum(item, items[other]), jnp.maximum(item, items[other])
+                    items[n], items[other] = pair if not (n * width) & run else pair[::-1]
+    out_ref[...] = jnp.concatenate([jnp.minimum(items[0], items[2]), *items[1:]], axis=1)
+
+
+def network_of_blocks_that_are_read_late(x_ref: Any, out_ref: Any) -> None:
+    """The first block is written before the last two are read, so that the four cannot be taken together."""
+
+    def merged(n: int) -> Any:
+        item = x_ref[:, 8 * n : 8 * n + 8]
+        for distance in (4, 2, 1):
+            lower, partner = _with_partner(item, distance)
+            item = jnp.where(lower, jnp.minimum(item, partner), jnp.maximum(item, partner))
+        return item
+
+    def in_order(a: Any, b: Any) -> tuple[Any, Any]:
+        return jnp.minimum(a, b), jnp.maximum(a, b)
+
+    a, b = in_order(merged(0), merged(1))
+    out_ref[:, :8] = a
+    c, d = in_order(merged(2), merged(3))
+    out_ref[:, 8:16] = c
+    b, d = in_order(b, d)
+    out_ref[:, 16:24] = b
+    out_ref[:, 24:] = d
+
+
+def written_in_an_arm(x_ref: Any, n_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    work_ref[...] = x_ref[...] * 2
+
+    @pl.when(n_ref[0] > 3)
+    def _() -> None:
+        work_ref[...] = x_ref[...] + 1
+        out_ref[...] = work_ref[...] * work_ref[...]
+
+    @pl.when(n_ref[0] <= 3)
+    def _() -> None:
+        out_ref[...] = work_ref[...]
+
+    out_ref[...] += work_ref[...]
+
+
+def written_alike_in_both_arms(x_ref: Any, n_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    doubled = x_ref[...] * 2
+
+    def one() -> Any:
+        work_ref[...] = doubled
+        return x_ref[...]
+
+    def other() -> Any:
+        work_ref[...] = x_ref[...]
+        work_ref[...] = doubled
+        return work_ref[...] + 1
+
+    out_ref[...] = lax.cond(n_ref[0] > 3, one, other) + work_ref[...]
+
+
+def written_in_a_loop_that_may_not_run(x_ref: Any, n_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    work_ref[...] = x_ref[...] + 1
+    before = work_ref[...]
+
+    def body(k: Any, total: Any) -> Any:
+        found = work_ref[...]
+        work_ref[...] = found * 0.5
+        return total + found - work_ref[...]
+
+    total = lax.fori_loop(0, n_ref[0], body, before)
+    out_ref[...] = total * 100 + work_ref[...]
+
+
+def written_before_a_loop_reads_it(x_ref: Any, n_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    """What a turn leaves, the next one finds; a write that nobody reads stands between."""
+    work_ref[...] = jnp.zeros(8)
+    out_ref[...] = jnp.zeros(8)
+
+    def body(k: Any, _: Any) -> Any:
+        out_ref[...] += work_ref[...]
+        work_ref[...] = jnp.ones(8)
+        work_ref[...] = x_ref[...] * k.astype(jnp.float32)
+        return _
+
+    lax.fori_loop(0, n_ref[0], body, None)
+
+
+def written_again_before_the_value_is_used(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    total = x_ref[...] + 1
+    work_ref[...] = total
+    product = work_ref[...] * work_ref[...]
+    work_ref[...] = product
+    out_ref[...] = total
+    out_ref[...] += work_ref[...] - total
+
+
+def written_in_parts(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    """Even and odd columns, one of them twice; then a part that is neither."""
+    work_ref[...] = jnp.zeros(8)
+    work_ref[pl.ds(1, 4, stride=2)] = x_ref[4:]
+    out_ref[...] = work_ref[...]
+    work_ref[pl.ds(0, 4, stride=2)] = x_ref[:4]
+    work_ref[pl.ds(1, 4, stride=2)] = x_ref[pl.ds(0, 4, stride=2)]
+    out_ref[...] += work_ref[...] * 10
+    out_ref[:4] += work_ref[2:6]
+    work_ref[pl.ds(0, 4)] = work_ref[pl.ds(1, 4, stride=2)]
+    out_ref[...] += work_ref[...] * 100
+
+
+def added_to_what_was_written(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    work_ref[...] = x_ref[...]
+    more = work_ref[...] + 1
+    work_ref[2:5] = work_ref[3:6]
+    jax.ref.addupdate(work_ref, (slice(None),), more)
+    out_ref[...] = jax.ref.swap(work_ref, (slice(None),), x_ref[...])
+    out_ref[...] += work_ref[...]
+
+
+def product_that_is_kept(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    """A value of a loop's outside is stored in it, and used after it."""
+    total = x_ref[...] + 1
+
+    @pl.loop(0, 3000)
+    def _(k: Any) -> None:
+        work_ref[...] = total
+        work_ref[...] = work_ref[...] * 0.5
+
+    out_ref[...] = total + work_ref[...]
+
+
 def products_with_one_matrix(x_ref: Any, y_ref: Any, z_ref: Any, out_ref: Any) -> None:
     """The programs share `y` and `z`; one product is of rows, the other one of columns."""
     first = jnp.dot(x_ref[...], y_ref[...], preferred_element_type=jnp.float32)
@@ -397,6 +566,34 @@ CASES = [
         Case(kernel, _like(x), (x,), {})
         for kernel in (network_of_extrema, network_of_choices)
         for x in (_floats(3, 16), _special(4, 16), np.arange(32, dtype=np.int32).reshape(2, 16) * 7 % 11)
+    ),
+    *(
+        Case(network_in_memory, _like(x), (x,), {"scratch_shapes": [pltpu.VMEM(x.shape, x.dtype)]})
+        for x in (_floats(3, 16), _special(4, 16), np.arange(32, dtype=np.int32).reshape(2, 16) * 7 % 11)
+    ),
+    *(
+        Case(kernel, _like(x), (x,), {})
+        for kernel in (network_of_blocks, network_of_blocks_that_are_read_late)
+        for x in (_floats(3, 32), _special(4, 32), np.arange(64, dtype=np.int32).reshape(2, 32) * 7 % 31)
+    ),
+    *(
+        Case(kernel, _like(_X8), (_X8, np.array([n], np.int32)), _scalar_and(_WORK))
+        for kernel in (
+            written_in_an_arm,
+            written_alike_in_both_arms,
+            written_in_a_loop_that_may_not_run,
+            written_before_a_loop_reads_it,
+        )
+        for n in (0, 5)
+    ),
+    *(
+        Case(kernel, _like(_X8), (_X8,), _WORK)
+        for kernel in (
+            written_again_before_the_value_is_used,
+            written_in_parts,
+            added_to_what_was_written,
+            product_that_is_kept,
+        )
     ),
     Case(
         products_with_one_matrix,

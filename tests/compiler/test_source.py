@@ -37,6 +37,13 @@ def program_of(name: str) -> Any:
     return pallas_np.compile(call, *case.args)
 
 
+def body_of(name: str) -> list[str]:
+    """The lines of a kernel's program, without its comments."""
+    _, function = program_of(name).source.split(f"def {name}(")
+    lines = textwrap.dedent(function.split("\n", 1)[1]).splitlines()
+    return [line for line in lines if line and not line.strip().startswith("#")]
+
+
 def test_a_mask_that_holds_everywhere_is_gone() -> None:
     case = next(case for case in CASES if str(case) == "rows_inside")
     call = pallas_np.pallas_call(case.kernel, case.out_shape, **case.options).traced(*case.args)
@@ -64,6 +71,71 @@ def test_steps_of_a_network_are_one_call_unless_a_result_is_needed_in_between() 
     assert extrema.count("((4, 16), (2, 16), (1, 16)), 'extrema')") == 1 and "lax.min" not in extrema
     assert "((8, 16), (4, 16), (2, 16), (1, 16)), 'less')" in choices
     assert choices.count("compare_exchange") == 1 and choices.count("lax.select(") == 3
+
+
+def test_a_network_by_way_of_memory_is_one_call_and_needs_no_memory() -> None:
+    assert body_of("network_in_memory") == [
+        "out[...] = lax.compare_exchange(x, ((1, 2), (2, 4), (1, 4), (4, 8), (2, 8), (1, 8), (8, 16), (4, 16), (2, 16), "
+        "(1, 16)), 'less')"
+    ]
+
+
+def test_a_network_of_many_values_is_one_call_where_all_are_known_before_a_result_is_needed() -> None:
+    (call,) = (line for line in body_of("network_of_blocks") if "compare_exchange" in line)
+    assert "np.concatenate((x[:, :8], x[:, 8:16], x[:, 16:24], x[:, 24:32]), axis=-1), ((1, 2), (2, 4), " in call
+    late = body_of("network_of_blocks_that_are_read_late")
+    assert sum("((4, 8), (2, 8), (1, 8)), 'extrema')" in line for line in late) == 4
+
+
+@pytest.mark.parametrize(
+    "name, lines",
+    [
+        (
+            "written_in_an_arm",
+            [
+                "scratch = np.empty((8,), np.float32)",
+                "np.multiply(x, 2.0, out=scratch)",
+                "gt = n[0] > 3",
+                "if gt:",
+                "    np.add(x, 1.0, out=scratch)",
+                "    np.multiply(scratch, scratch, out=out)",
+                "le = n[0] <= 3",
+                "if le:",
+                "    out[...] = scratch",
+                "np.add(out, scratch, out=out)",
+            ],
+        ),
+        (
+            "written_before_a_loop_reads_it",
+            [
+                "scratch = np.empty((8,), np.float32)",
+                "scratch[...] = 0.0",
+                "out[...] = 0.0",
+                "n_value = n[0]",
+                "for k in range(0, n_value):",
+                "    np.add(out, scratch, out=out)",
+                "    np.multiply(x, np.int32(k).astype(np.float32), out=scratch)",
+            ],
+        ),
+        (
+            "written_again_before_the_value_is_used",
+            ["add = x + 1.0", "mul = add * add", "out[...] = add", "np.add(add, mul - add, out=out)"],
+        ),
+        (
+            "product_that_is_kept",
+            [
+                "scratch = np.full((8,), np.nan, np.float32)",
+                "add = x + 1.0",
+                "mul = add * 0.5",
+                "for k in range(3000):",
+                "    scratch[...] = mul",
+                "np.add(add, scratch, out=out)",
+            ],
+        ),
+    ],
+)
+def test_what_was_written_is_not_read_and_what_nobody_reads_is_not_written(name: str, lines: list[str]) -> None:
+    assert body_of(name) == lines
 
 
 def test_many_matrices_times_one_are_a_single_product() -> None:

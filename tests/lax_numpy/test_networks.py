@@ -15,6 +15,9 @@ STEPS = {
     "one step": ((1, 16),),
     "a merge": ((8, 16), (4, 16), (2, 16), (1, 16)),
     "a sort": ((1, 2), (2, 4), (1, 4), (4, 8), (2, 8), (1, 8), (8, 16), (4, 16), (2, 16), (1, 16)),
+    "a falling sort": ((1, -2), (2, 4), (1, 4), (4, -8), (2, -8), (1, -8), (8, -16), (4, -16), (2, -16), (1, -16)),
+    "sorted fours": ((1, 2), (2, 16), (1, 16)),
+    "fours in pairs": ((1, 2), (2, -8), (1, -8), (4, 8)),
     "falling": ((1, -2), (2, -4), (1, -4), (8, -16)),
 }
 
@@ -54,6 +57,21 @@ def test_a_network_compares_each_pair(dtype, steps, order):
                 wanted, got = one_by_one(operand, steps, order), lax_numpy.compare_exchange(operand, steps, order)
                 assert (got.dtype, got.shape, got.tobytes()) == (wanted.dtype, wanted.shape, wanted.tobytes())
                 assert operand.tobytes() == before.tobytes() and not np.shares_memory(got, operand)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_stages_of_any_length_and_direction(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(10):
+        steps = []
+        for size in (1, 2, 4, 8)[: rng.integers(1, 5)]:
+            longest = rng.choice([2 * size, 2 * size, 2 * size, 16])
+            run = int(longest * rng.choice([-1, 1]))
+            steps += [(size >> n, run) for n in range(size.bit_length())]
+        if rng.random() < 0.5:
+            del steps[rng.integers(len(steps))]
+        x = rng.permutation(48).reshape(3, 16).astype(rng.choice(["float32", "int32", "uint8"]))
+        assert np.array_equal(one_by_one(x, steps, "less"), lax_numpy.compare_exchange(x, tuple(steps), "less"))
 
 
 @pytest.mark.parametrize("rows", [1, 4])
