@@ -75,8 +75,8 @@ def test_steps_of_a_network_are_one_call_unless_a_result_is_needed_in_between() 
 
 def test_a_network_by_way_of_memory_is_one_call_and_needs_no_memory() -> None:
     assert body_of("network_in_memory") == [
-        "out[...] = lax.compare_exchange(x, ((1, 2), (2, 4), (1, 4), (4, 8), (2, 8), (1, 8), (8, 16), (4, 16), (2, 16), "
-        "(1, 16)), 'less')"
+        "out[...] = lax.compare_exchange(x, ((1, 2), (2, 4), (1, 4), (4, 8), (2, 8), (1, 8), (8, 16), (4, 16), "
+        "(2, 16), (1, 16)), 'less')"
     ]
 
 
