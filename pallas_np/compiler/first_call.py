@@ -31,8 +31,6 @@ COMPILATION = 150
 """How many equations can be walked in the time that the compilation of a kernel without equations takes."""
 STEP = 8
 """How many equations can be walked in the time that a step of the grid takes."""
-MOST_BYTES = 1 << 19
-"""How large the values of programs may be that are walked together: a walk gains more by larger ones than a program."""
 HEAVY = 1e-5
 """So many seconds of the processor for each equation walked are for its arrays: the walk itself takes a quarter."""
 
@@ -65,7 +63,7 @@ def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> 
     if any(eqn.primitive in reporting_rules or eqn.primitive is pallas_call_p for eqn in equations):
         return None
     limit = COMPILATION + WALKS_PER_COMPILATION * len(equations)
-    larger, views = merged(call, MOST_BYTES)
+    larger, views = merged(call)
     walker = _Walker(options, limit)
     num_bounds, num_prefetch = call.num_dynamic_grid_bounds, len(call.prefetch)
     walker.call, walker.grid = larger, frontend.grid_of(larger, arrays[:num_bounds])

@@ -20,8 +20,8 @@ from pallas_np.frontend import BlockDim, Equation, Jaxpr, KernelCall, Literal, O
 from pallas_np.frontend.primitives import lax_primitive
 from pallas_np.frontend.refs import Operand as IndexOperand
 
-MOST_BYTES = 1 << 18
-"""How large the values of programs that run together in a compiled program may be."""
+MOST_BYTES = 1 << 19
+"""How large the values of programs that run together may be."""
 
 
 class ViewStep(NamedTuple):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pallas_np.compiler.specialise import Specialiser
 
 _MOST = 1 << 16
-"""Of values with more elements it is not kept where they come from."""
+"""So many positions, at most, are kept of a value."""
 
 
 class Origin(NamedTuple):
@@ -48,6 +48,12 @@ class Origin(NamedTuple):
         return positions
 
 
+def _is_followed(shape: tuple[int, ...], kept: int) -> bool:
+    """Whether it is worth keeping where elements come from: of large values only if all rows are alike."""
+    is_by_rows = bool(shape) and kept == len(shape) - 1 and shape[-1] <= _MOST
+    return is_by_rows or math.prod(shape) <= _MOST
+
+
 def leading(stay: Iterable[bool]) -> int:
     """How many axes at the beginning stay as they are."""
     return sum(1 for _ in itertools.takewhile(bool, stay))
@@ -70,13 +76,15 @@ def note(result: Any, xs: Sequence[Any], kept: int, rearrange: Callable[..., np.
       kept: how many leading axes stay as they are.
       rearrange: does the same to arrays whose kept axes are 1s, up to a `reshape`.
     """
-    if not isinstance(result, Symbol) or result.origin is not None or math.prod(result.shape) > _MOST:
+    if not isinstance(result, Symbol) or result.origin is not None:
         return result
-    if not all(isinstance(x, Symbol) and math.prod(x.shape) <= _MOST for x in xs):
+    if not all(isinstance(x, Symbol) and len(x.shape) == len(xs[0].shape) for x in xs):
         return result
     origins = list(map(origin, xs))
+    kept = min(kept, *(o.kept for o in origins))
+    if not all(_is_followed(x.shape, kept) for x in (*xs, result)):
+        return result
     if all(o.root is origins[0].root for o in origins):
-        kept = min(kept, *(o.kept for o in origins))
         parts = [np.expand_dims(o.along(kept), tuple(range(kept))) for o in origins]
         result.origin = Origin(origins[0].root, kept, rearrange(*parts).reshape(result.shape[kept:]))
     return result
@@ -84,10 +92,8 @@ def note(result: Any, xs: Sequence[Any], kept: int, rearrange: Callable[..., np.
 
 def taken(spec: Specialiser, shape: tuple[int, ...], found: Origin) -> Symbol:
     """The elements of that origin, in this shape."""
-    size = math.prod(shape)
-    if found.root.origin is not None and size <= _MOST:
-        inner = found.root.origin
-        kept = min(inner.kept, found.kept)
+    inner = found.root.origin
+    if inner is not None and _is_followed(shape, kept := min(inner.kept, found.kept)):
         found = Origin(inner.root, kept, inner.along(kept).take(found.along(kept)))
     x, kept = found.root, found.kept
     if kept and kept == len(x.shape) - 1 and x.shape == shape:
@@ -96,7 +102,7 @@ def taken(spec: Specialiser, shape: tuple[int, ...], found: Origin) -> Symbol:
         text, order = "{0}.take({1})", found.along(0)
     index = [] if order is None else [spec.program.constant(order, "order")]
     result = spec.emit(text, [x, *index], shape, x.dtype)
-    if size <= _MOST:
+    if _is_followed(shape, kept):
         result.origin = found
     return result
 
@@ -132,7 +138,7 @@ def _group(order: np.ndarray, most: int) -> int:
 
 def chosen(spec: Specialiser, mask: np.ndarray, yes: Any, no: Any) -> Symbol | None:
     """`yes` where a known mask holds, else `no`, if both hold elements of one value; else `None`."""
-    if not isinstance(yes, Symbol) or not isinstance(no, Symbol) or math.prod(yes.shape) > _MOST:
+    if not isinstance(yes, Symbol) or not isinstance(no, Symbol):
         return None
     if yes.shape != no.shape or (yes.origin is None and no.origin is None):
         return None
@@ -142,6 +148,8 @@ def chosen(spec: Specialiser, mask: np.ndarray, yes: Any, no: Any) -> Symbol | N
     rank = len(yes.shape)
     mask = mask.reshape((1,) * (rank - mask.ndim) + mask.shape)
     kept = min(first.kept, second.kept, _alike(mask))
+    if not _is_followed(yes.shape, kept):
+        return None
     positions = np.where(mask[(0,) * kept], first.along(kept), second.along(kept))
     return taken(spec, yes.shape, Origin(first.root, kept, positions))
 

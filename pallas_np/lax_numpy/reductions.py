@@ -26,7 +26,13 @@ Axes = tuple[int, ...]
 
 def reduce_sum(x: Array, axes: Axes) -> Array:
     """The sum over these axes, in x's dtype."""
+    if _has_many_rows(x, axes) and x.shape[-1] <= _LONGEST:
+        return np.einsum("...i->...", x)
     return _accumulated(np.add, x, axes)
+
+
+_LONGEST = 1024
+"""Up to this length `einsum` sums a row as accurately as `add.reduce`, in half the time if there are many."""
 
 
 def reduce_prod(x: Array, axes: Axes) -> Array:
@@ -72,11 +78,11 @@ def _extremum(
 
 
 _MANY = 32
-"""Of so many rows, `argmax` finds the extremes sooner than `max`."""
+"""So many rows are reduced sooner by other functions: `argmax` finds the extremes, `einsum` sums."""
 
 
 def _has_many_rows(x: Array, axes: Axes) -> bool:
-    """Whether each row of many is reduced to its extremum, so that it is found by its place."""
+    """Whether each row of many is reduced: NumPy's reductions take some time for each."""
     if x.dtype.type is not np.float32 or axes != (x.ndim - 1,) or x.size < _MANY * x.shape[-1]:
         return False
     return x.flags.c_contiguous

@@ -145,8 +145,8 @@ def test_many_matrices_times_one_are_a_single_product() -> None:
 
 def test_a_vector_sum_is_the_loop_that_one_would_write() -> None:
     block = pl.BlockSpec((1024,), lambda i: (i,))
-    shape = jax.ShapeDtypeStruct((128 * 1024,), jnp.float32)
-    call = pallas_np.pallas_call(scaled_sum, shape, grid=(128,), in_specs=[block, block], out_specs=block)
+    shape = jax.ShapeDtypeStruct((256 * 1024,), jnp.float32)
+    call = pallas_np.pallas_call(scaled_sum, shape, grid=(256,), in_specs=[block, block], out_specs=block)
     program = pallas_np.compile(call, shape, shape)
     assert program.source == textwrap.dedent("""\
         import numpy as np
@@ -157,15 +157,15 @@ def test_a_vector_sum_is_the_loop_that_one_would_write() -> None:
         @np.errstate(all="ignore")
         @lax.flush_denormals()
         def scaled_sum(a, b, c):
-            a_blocks = a.reshape((128, 1024))
-            b_blocks = b.reshape((128, 1024))
-            c_blocks = c.reshape((128, 1024))
+            a_blocks = a.reshape((256, 1024))
+            b_blocks = b.reshape((256, 1024))
+            c_blocks = c.reshape((256, 1024))
             for i in range(2):
-                start = 64 * i
+                start = 128 * i
                 # c_ref[...] = a_ref[...] * 2 + b_ref[...]
-                np.add(a_blocks[start:start + 64] * 2.0, b_blocks[start:start + 64], out=c_blocks[start:start + 64])
+                np.add(a_blocks[start:start + 128] * 2.0, b_blocks[start:start + 128], out=c_blocks[start:start + 128])
         """)
-    x = np.arange(128 * 1024, dtype=np.float32)
+    x = np.arange(256 * 1024, dtype=np.float32)
     np.testing.assert_array_equal(program(x, x), 3 * x)
 
 
