@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pallas_np.compiler.expressions import interleaved, sliced
-from pallas_np.compiler.holdings import Parts, common
+from pallas_np.compiler.holdings import common
 from pallas_np.compiler.loops import scan, while_loop
-from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Roots, Statement, Symbol
+from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Parts, Roots, Statement, Symbol
 from pallas_np.compiler.scalars import interval_of, is_scalar
 from pallas_np.compiler.values import Spread, is_known
 from pallas_np.frontend import Equation, Jaxpr
@@ -72,7 +72,7 @@ def read(spec: Specialiser, eqn: Equation, ref: Symbol, place: Place) -> Any:
     shape = place.held(out.shape)
     target = spec.symbol(shape, out.dtype, value_name(ref))
     expression = Expression(f"{{0}}{place.text}", (ref, *place.operands), is_fresh=not out.shape)
-    spec.do(Statement([target], expression, reads=ref.roots, is_get=bool(out.shape)))
+    spec.do(Statement([target], expression, reads=ref.roots, is_get=bool(out.shape), parts=place.parts))
     return target if shape == out.shape else Spread(target, out.shape, out.dtype)
 
 
@@ -103,7 +103,8 @@ def write(spec: Specialiser, ref: Symbol, place: Place, value: Any) -> None:
     expression = Expression(template, (ref, *place.operands, spec.weak(inner)))
     is_whole = inner.shape == place.held(value.shape)
     held = spec.held.values(ref)
-    spec.do(Statement([], expression, writes=ref.roots, has_effect=True, store=target if is_whole else ""))
+    store, parts = (target, place.parts) if is_whole else ("", None)
+    spec.do(Statement([], expression, writes=ref.roots, has_effect=True, store=store, parts=parts))
     spec.held.put(ref, place.parts, value, held)
 
 

@@ -9,10 +9,7 @@ import itertools
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pallas_np.compiler.program import Roots, Symbol, touch
-
-Parts = tuple[slice, ...]
-"""A part of a ref whose place is known: for each axis start, stop and step."""
+from pallas_np.compiler.program import Parts, Roots, Symbol, touch
 
 
 class Held:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pallas_np.compiler.adjacent import read_at_once, write_at_once
 from pallas_np.compiler.expressions import INTERLEAVED
 from pallas_np.compiler.program import Block, Constant, Expression, Statement, Symbol
 from pallas_np.compiler.rearrangements import Origin
@@ -230,19 +231,26 @@ class _Joiner:
     def _pack(self, chain: _Chain, text: str, results: Sequence[Statement]) -> None:
         """The values are laid next to each other before the call, and the results are cut out of what it returns."""
         place = self._place(chain)
-        shape, width = chain.xs[0].shape, chain.xs[0].shape[-1]
-        between = ", ".join(f"{{{n}}}" for n in range(len(chain.xs)))
-        joined = Expression(text.format(f"np.concatenate(({between}), axis=-1)"), tuple(chain.xs))
-        whole = Symbol("joined", (*shape[:-1], width * len(chain.xs)), chain.xs[0].dtype, self.block, expression=joined)
+        shape, width, dtype = chain.xs[0].shape, chain.xs[0].shape[-1], chain.xs[0].dtype
+        together = read_at_once(self.block, chain.xs)
+        if together is None:
+            between = ", ".join(f"{{{n}}}" for n in range(len(chain.xs)))
+            text, xs = text.format(f"np.concatenate(({between}), axis=-1)"), tuple(chain.xs)
+        else:
+            xs = tuple(together.targets)
+        joined = Expression(text, xs)
+        whole = Symbol("joined", (*shape[:-1], width * len(chain.xs)), dtype, self.block, expression=joined)
         for n, statement in enumerate(results):
             (target,) = statement.targets
             part = Expression(f"{{0}}[..., {n * width or ''}:{(n + 1) * width}]", (whole,), is_fresh=False)
             statement.expression = target.expression = part
+        new = [Statement([whole], joined, eqn=results[0].eqn), *results]
         before, after = (
             [statement for statement in part if statement not in results]
             for part in (self.block.statements[:place], self.block.statements[place:])
         )
-        self.block.statements = [*before, Statement([whole], joined, eqn=results[0].eqn), *results, *after]
+        self.block.statements = [*before, *([together] if together else []), *new, *after]
+        write_at_once(self.block, chain.front, whole)
 
 
 # One step.

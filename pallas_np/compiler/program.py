@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pallas_np.compiler.rearrangements import Origin
 
 Interval = tuple[int, int]
+Parts = tuple[slice, ...]
+"""A part of a ref whose place is known: for each axis start, stop and step."""
 Roots = frozenset[str]
 EVERYTHING: Roots = frozenset("*")
 """The memory that a statement touches if nobody knows what it touches."""
@@ -126,7 +128,8 @@ class Statement:
       writes: the memory it writes.
       has_effect: whether it has to run though nobody needs its result.
       is_get: whether it reads a part of a ref, of which it has to be a copy.
-      store: of a write to a ref: the template of the place and the value.
+      store: of a write to a ref: the template of the place, if the value has its shape.
+      parts: of a read or such a write: the place as slices, if it is known and has all of the ref's axes.
       eqn: the equation it comes from.
       arms: of a loop or a conditional: its blocks.
       before: of a loop: what is assigned before it.
@@ -142,6 +145,7 @@ class Statement:
     has_effect: bool = False
     is_get: bool = False
     store: str = ""
+    parts: Parts | None = None
     eqn: Any = None
     arms: Sequence[Arm] = ()
     before: Sequence[tuple[Symbol, Atom]] = ()

@@ -337,12 +337,10 @@ def network_in_memory(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
     out_ref[...] = work_ref[...]
 
 
-def network_of_blocks(x_ref: Any, out_ref: Any) -> None:
-    """A bitonic sort whose columns are in four values; then a step that belongs to no network."""
-    width = x_ref.shape[1] // 4
-    items = [x_ref[:, n * width : (n + 1) * width] for n in range(4)]
-    column = lax.broadcasted_iota(jnp.int32, items[0].shape, 1)
-    for stage in range(1, (4 * width).bit_length()):
+def _sorted_blocks(items: list[Any], column: Any) -> list[Any]:
+    """A bitonic sort whose columns are in several values."""
+    width = column.shape[1]
+    for stage in range(1, (len(items) * width).bit_length()):
         for step in reversed(range(stage)):
             run, distance = 1 << stage, 1 << step
             for n, item in enumerate(items):
@@ -354,7 +352,36 @@ def network_of_blocks(x_ref: Any, out_ref: Any) -> None:
                     other = n + distance // width
                     pair = jnp.minimum(item, items[other]), jnp.maximum(item, items[other])
                     items[n], items[other] = pair if not (n * width) & run else pair[::-1]
-    out_ref[...] = jnp.concatenate([jnp.minimum(items[0], items[2]), *items[1:]], axis=1)
+    return items
+
+
+def network_of_blocks(x_ref: Any, out_ref: Any) -> None:
+    column = lax.broadcasted_iota(jnp.int32, (x_ref.shape[0], 8), 1)
+    items = _sorted_blocks([x_ref[:, 8 * n : 8 * n + 8] for n in range(4)], column)
+    for n, item in enumerate(items):
+        out_ref[:, 8 * n : 8 * n + 8] = item
+
+
+def network_of_blocks_in_another_order(x_ref: Any, out_ref: Any) -> None:
+    """Blocks change places, and one of them is used again."""
+    column = lax.broadcasted_iota(jnp.int32, (x_ref.shape[0], 8), 1)
+    items = _sorted_blocks([x_ref[:, 8 * n : 8 * n + 8] for n in (1, 0, 2, 3)], column)
+    for n, item in enumerate([jnp.minimum(items[0], items[2]), items[2], items[1], items[3]]):
+        out_ref[:, 8 * n : 8 * n + 8] = item
+
+
+def network_of_blocks_that_change(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    """A write between reads of the blocks, and a read between the writes."""
+    column = lax.broadcasted_iota(jnp.int32, (x_ref.shape[0], 16), 1)
+    work_ref[:, 8:] = x_ref[:, 8:]
+    work_ref[:, :8] = x_ref[:, :8]
+    first = work_ref[:, :16]
+    work_ref[:, 8:24] = x_ref[:, 8:24] * 2
+    first, second = _sorted_blocks([first, work_ref[:, 16:]], column)
+    out_ref[:, :16] = first
+    work_ref[...] = x_ref[...] + out_ref[:, 3:4]
+    out_ref[:, 16:] = second
+    out_ref[...] += work_ref[...]
 
 
 def network_of_blocks_that_are_read_late(x_ref: Any, out_ref: Any) -> None:
@@ -573,9 +600,14 @@ CASES = [
     ),
     *(
         Case(kernel, _like(x), (x,), {})
-        for kernel in (network_of_blocks, network_of_blocks_that_are_read_late)
+        for kernel in (
+            network_of_blocks,
+            network_of_blocks_in_another_order,
+            network_of_blocks_that_are_read_late,
+        )
         for x in (_floats(3, 32), _special(4, 32), np.arange(64, dtype=np.int32).reshape(2, 32) * 7 % 31)
     ),
+    Case(network_of_blocks_that_change, _like(_floats(3, 32)), (_floats(3, 32),), {"scratch_shapes": [_vmem(3, 32)]}),
     *(
         Case(kernel, _like(_X8), (_X8, np.array([n], np.int32)), _scalar_and(_WORK))
         for kernel in (

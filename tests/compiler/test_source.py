@@ -81,8 +81,13 @@ def test_a_network_by_way_of_memory_is_one_call_and_needs_no_memory() -> None:
 
 
 def test_a_network_of_many_values_is_one_call_where_all_are_known_before_a_result_is_needed() -> None:
-    (call,) = (line for line in body_of("network_of_blocks") if "compare_exchange" in line)
-    assert "np.concatenate((x[:, :8], x[:, 8:16], x[:, 16:24], x[:, 24:32]), axis=-1), ((1, 2), (2, 4), " in call
+    steps = "((1, 2), (2, 4), (1, 4), (4, 8), (2, 8), (1, 8), (8, 16), (4, 16), (2, 16), (1, 16), "
+    (line,) = body_of("network_of_blocks")
+    assert line.startswith(f"out[...] = lax.compare_exchange(x, {steps}")
+    (call,) = (line for line in body_of("network_of_blocks_in_another_order") if "compare_exchange" in line)
+    assert f"np.concatenate((x[:, 8:16], x[:, :8], x[:, 16:24], x[:, 24:32]), axis=-1), {steps}" in call
+    (call,) = (line for line in body_of("network_of_blocks_that_change") if "compare_exchange" in line)
+    assert "np.concatenate((scratch_value, scratch[:, 16:32]), axis=-1), " in call
     late = body_of("network_of_blocks_that_are_read_late")
     assert sum("((4, 8), (2, 8), (1, 8)), 'extrema')" in line for line in late) == 4
 
