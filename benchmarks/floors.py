@@ -1,20 +1,16 @@
 """The least that NumPy has to do for each kernel of the suite: a floor under what a compiler to NumPy can reach.
 
 A floor does a kernel's arithmetic on whole arrays, whatever blocks the kernel has, in the fewest and cheapest calls
-that we know, and writes to memory that is given.  What can be known before the arrays are there is known: memory in
-between, and views of it, are made once for a shape.  Where it helps, a floor does less than the kernel: a sort by
-minima and maxima puts NaNs in the wrong place, and attention to all keys at once needs no running maximum.
+that we know, and writes to memory that is given.  Where it helps, a floor does less than the kernel: `np.sort` does
+not keep the order of keys that are equal and yet can be told apart, and attention to all keys at once needs no running
+maximum.
 """
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 Array = np.ndarray
-Step = tuple[Array, Array, Array, Array]
-"""Two parts of an array that are compared, and where the smaller and the larger elements go."""
 
 
 def copy(x: Array, out: Array) -> None:
@@ -24,16 +20,20 @@ def copy(x: Array, out: Array) -> None:
 def softmax(x: Array, out: Array) -> None:
     np.subtract(x, _largest(x), out=out)
     np.exp(out, out=out)
-    out /= np.add.reduce(out, 1, keepdims=True)
+    out /= _sum(out)
 
 
 def _largest(x: Array) -> Array:
     return x[np.arange(len(x)), x.argmax(1)][:, None]
 
 
+def _sum(x: Array) -> Array:
+    return np.einsum("ij->i", x)[:, None]
+
+
 def layer_norm(x: Array, scale: Array, shift: Array, out: Array, epsilon: float) -> None:
     length = np.float32(x.shape[1])
-    np.subtract(x, np.add.reduce(x, 1, keepdims=True) / length, out=out)
+    np.subtract(x, _sum(x) / length, out=out)
     variance = np.einsum("ij,ij->i", out, out)[:, None] / length
     out /= np.sqrt(variance + np.float32(epsilon))
     out *= scale
@@ -41,36 +41,8 @@ def layer_norm(x: Array, scale: Array, shift: Array, out: Array, epsilon: float)
 
 
 def sort(keys: Array, out: Array) -> None:
-    """Each comparison is a minimum and a maximum; rows lie next to each other, so that every part is contiguous."""
-    first, last, steps = _network(*keys.shape)
-    first[...] = keys.T
-    for low, high, smaller, larger in steps:
-        np.minimum(low, high, out=smaller)
-        np.maximum(low, high, out=larger)
-    out[...] = last.T
-
-
-@functools.cache
-def _network(rows: int, length: int) -> tuple[Array, Array, list[Step]]:
-    """Where the columns of the keys are put, where they are in the end, and the comparisons in between."""
-    arrays = np.empty((2, length, rows), np.float32)
-    steps: list[Step] = []
-    source = 0
-    for stage in range(1, length.bit_length()):
-        for step in reversed(range(stage)):
-            before, after = (_parts(arrays[n], 1 << stage, 1 << step) for n in (source, 1 - source))
-            steps += [(*pair, *results) for pair, results in zip(before, after)]
-            source = 1 - source
-    return arrays[0], arrays[source], steps
-
-
-def _parts(x: Array, run: int, distance: int) -> list[tuple[Array, Array]]:
-    """Pairs of parts of x, `distance` apart: those of rising runs, and of falling ones, in which they are turned."""
-    if run == len(x):
-        pairs = x.reshape(-1, 2, distance, x.shape[1])
-        return [(pairs[:, 0], pairs[:, 1])]
-    pairs = x.reshape(-1, 2, run // distance // 2, 2, distance, x.shape[1])
-    return [(pairs[:, 0, :, 0], pairs[:, 0, :, 1]), (pairs[:, 1, :, 1], pairs[:, 1, :, 0])]
+    out[...] = keys
+    out.sort(axis=1)
 
 
 def attention(q: Array, k: Array, v: Array, out: Array, scale: float) -> None:
@@ -79,7 +51,7 @@ def attention(q: Array, k: Array, v: Array, out: Array, scale: float) -> None:
     weights -= _largest(weights)
     np.exp(weights, out=weights)
     np.matmul(weights, v, out=out)
-    out /= np.add.reduce(weights, 1, keepdims=True)
+    out /= _sum(weights)
 
 
 def heads(q: Array, k: Array, v: Array, out: Array, scale: float) -> None:
