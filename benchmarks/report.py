@@ -262,8 +262,8 @@ def _warm_goals(report: Report) -> Iterator[Goal]:
     if "unrolled_sort" in warm:
         name = report["kernels"]["unrolled_sort"]["name"]
         cold = ratio(report, "unrolled_sort", "cold", "interpret", "tiered")
-        assert cold is not None
-        yield Goal("a large generated kernel, cold: 25 times faster", name, 25, cold)
+        if cold is not None:
+            yield Goal("a large generated kernel, cold: 25 times faster", name, 25, cold)
         at_best = best.get("unrolled_sort")
         yield Goal("a large generated kernel, warm: 10 times faster", name, 10, warm["unrolled_sort"], best=at_best)
 

@@ -108,6 +108,17 @@ def test_goals_are_ratios_of_what_was_measured() -> None:
     assert "cold, own share: no more than the tracing" not in found
 
 
+@pytest.mark.parametrize("left_out", ["interpret", "interpret_jit", "tiered", "twin"])
+def test_goals_are_of_the_engines_that_were_measured(left_out: str) -> None:
+    times = {"cold": 0.1, "trace": 0.01, "own": 0.09, "warm": 0.001}
+    engines = {engine: times for engine in ("interpret", "interpret_jit", "tiered", "twin") if engine != left_out}
+    report = made_up(**engines)
+    report["kernels"] = {"unrolled_sort": report["kernels"]["add"]}
+    found = {goal.text.split(":")[0] for goal in reports.goals(report)}
+    assert ("a large generated kernel, cold" in found) == (left_out not in ("interpret", "interpret_jit", "tiered"))
+    assert ("a large generated kernel, warm" in found) == (left_out not in ("interpret_jit", "tiered"))
+
+
 def test_a_goal_that_the_floor_misses_is_out_of_reach() -> None:
     cold = {"cold": 0.011, "trace": 0.004, "own": 0.007}
     ours, theirs = {**cold, "warm": 0.002}, {**cold, "warm": 0.001}
