@@ -250,7 +250,7 @@ def cond(spec: Specialiser, eqn: Equation, index: Any, *args: Any) -> list[Any]:
         spec.held = held.copy()
         found.append(_arm(spec, branch, args))
         ends.append(spec.held)
-    spec.held = common(ends)
+    spec.held = common([held, *ends])
     blocks, answers = [block for block, _ in found], [results for _, results in found]
     results = [_merged(spec, blocks, var, list(values)) for var, values in zip(eqn.outvars, zip(*answers))]
     arms = [

@@ -1,6 +1,6 @@
 """What is known to be in memory: a value that was written to all of a ref, or two whose elements its rows have in turn.
 
-A read then is that value, and nothing has to be read; what nobody reads any more need not be written (`passes.py`).
+A read then is that value, and nothing has to be read; what nobody reads any more need not be written (`dead.py`).
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Held:
         return Held(self._values)
 
 
-def common(ways: Collection[Held]) -> Held:
-    """What is held whichever way was gone."""
-    first, *others = (held._values for held in ways)
+def common(states: Collection[Held]) -> Held:
+    """What is held in all of these."""
+    first, *others = (held._values for held in states)
     return Held({ref: values for ref, values in first.items() if all(_are_same(values, o.get(ref)) for o in others)})
 
 

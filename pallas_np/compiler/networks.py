@@ -8,6 +8,7 @@ for is enough.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ class _Joiner:
     def __init__(self, block: Block):
         self.block = block
         self.users: dict[Symbol, set[Any]] = defaultdict(set)
-        self.first_use: dict[Symbol, tuple[int, int]] = {}
+        self.first_use: dict[Symbol, tuple[float, int]] = {}
         self.steps: dict[Symbol, _Step] = {}
         for number, statement in enumerate(block.statements):
             for place, symbol in enumerate(statement.symbols()):
@@ -126,12 +127,12 @@ class _Joiner:
             if name is not None and all(isinstance(x, Symbol) for x in statement.expression.operands):
                 found[frozenset(statement.expression.operands)][name] = statement.targets[0]
         pairs = [_Pair(xs, **both) for xs, both in found.items() if len(xs) == len(both) == 2]  # type: ignore[arg-type]
-        return [
-            pair
-            for pair in pairs
-            if all(self.users[x] == {pair.smaller, pair.larger} for x in pair.xs)
-            and len({(x.shape, x.dtype) for x in pair.xs}) == 1
-        ]
+        return [pair for pair in pairs if all(self._is_one_of(x, pair) for x in pair.xs)]
+
+    def _is_one_of(self, x: Symbol, pair: _Pair) -> bool:
+        """Whether a value is compared for the pair alone, and all of its elements are."""
+        is_alone = self.users[x] == {pair.smaller, pair.larger}
+        return is_alone and _has_columns(x.shape) and x.shape == pair.smaller.shape and _is_compared(x.dtype)
 
     def join(self) -> bool:
         """Whether there was something to join."""
@@ -202,7 +203,8 @@ class _Joiner:
             return None
         wanted, results = [], []
         for place, pair in enumerate(pairs):
-            rises = self.first_use[pair.smaller] < self.first_use[pair.larger]
+            smaller, larger = (self.first_use.get(x, (math.inf, 0)) for x in (pair.smaller, pair.larger))
+            rises = smaller < larger
             wanted.append(rises == (place < place ^ apart))
             results.append(pair.smaller if wanted[-1] else pair.larger)
         width = front[0].shape[-1]
@@ -276,7 +278,7 @@ class _Exchange(NamedTuple):
 
 def _step(statement: Statement) -> _Step | None:
     """The step that a statement is the end of."""
-    if len(statement.targets) != 1 or not statement.targets[0].shape:
+    if len(statement.targets) != 1 or not _has_columns(statement.targets[0].shape):
         return None
     (target,) = statement.targets
     if statement.expression.template.startswith(INTERLEAVED):
@@ -285,11 +287,15 @@ def _step(statement: Statement) -> _Step | None:
     return next((step for step in found if step is not None), None)
 
 
+def _has_columns(shape: tuple[int, ...]) -> bool:
+    return bool(shape) and 0 not in shape
+
+
 def _of_columns(exchange: _Exchange) -> _Step | None:
     """The partner has the elements of x in another order."""
     x, origin = exchange.x, exchange.partner.origin
     length = x.shape[-1]
-    if origin is None or origin.root is not x or origin.kept != len(x.shape) - 1 or length < 2 or 0 in x.shape:
+    if origin is None or origin.root is not x or origin.kept != len(x.shape) - 1 or length < 2:
         return None
     distance, wanted = int(origin.positions[0]), _alike_in_rows(exchange.mask, x.shape)
     if wanted is None or not np.array_equal(origin.positions, np.arange(length) ^ distance):
@@ -304,7 +310,7 @@ def _of_neighbours(target: Symbol, even: Any, odd: Any) -> _Step | None:
             continue
         origins = left.x.origin, right.x.origin
         x, position = None if origins[0] is None else origins[0].root, np.arange(target.shape[-1])
-        if x is None or x.shape != target.shape or 0 in x.shape:
+        if x is None or x.shape != target.shape:
             continue
         if not all(_are_columns(origin, x, position[n::2]) for n, origin in enumerate(origins)):
             continue
@@ -331,6 +337,8 @@ def _exchanges(value: Any) -> Iterator[_Exchange]:
     """What a value may be: a choice between smaller and larger elements, with a known mask."""
     which, yes, no = _made_by(value, "lax.select({0}, {1}, {2})") or (None, None, None)
     if not isinstance(yes, Symbol) or not isinstance(no, Symbol) or not _is_compared(no.dtype):
+        return
+    if not yes.shape == no.shape == value.shape:
         return
     if isinstance(which, Constant):
         yield from _of_extrema(which.value, yes, no)
@@ -364,7 +372,7 @@ def _of_choices(which: Symbol, partner: Symbol, x: Symbol) -> Iterator[_Exchange
     """The partner where the mask holds and it comes before x, or the mask does not hold and x comes before it."""
     arms = _made_by(which, "{0} | {1}") or ()
     masked = [_masked(arm) for arm in arms]
-    if not masked or None in masked or x.shape != partner.shape:
+    if not masked or None in masked:
         return
     for (mask, first), (other, second) in (masked, masked[::-1]):  # type: ignore[misc]
         order = _order(first, partner, x)

@@ -78,8 +78,8 @@ def _stages(steps: tuple[Step, ...]) -> tuple[int, int, tuple[Step, ...]]:
 
 def _sorted(rows: Array, size: int, run: int) -> Array:
     """Each `size` elements sorted: those of the first `run`, or not of the first `-run`, in rising order, and so on."""
-    kind = "stable" if rows.itemsize == 1 else None  # then NumPy counts, which is quicker
-    found = np.sort(rows.reshape(-1, size), axis=-1, kind=kind)
+    counts = rows.itemsize == 1  # a stable sort of bytes counts them, which is quicker
+    found = np.sort(rows.reshape(-1, size), axis=-1, stable=counts)
     if abs(run) >= rows.shape[-1]:
         falling = found[: 0 if run > 0 else None]
     else:

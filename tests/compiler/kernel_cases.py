@@ -406,6 +406,32 @@ def network_of_blocks_that_are_read_late(x_ref: Any, out_ref: Any) -> None:
     out_ref[:, 24:] = d
 
 
+def pairs_that_are_no_network(x_ref: Any, out_ref: Any) -> None:
+    """Minima and maxima of numbers, of narrow floats, and of what a loop carries on."""
+    low, high = jnp.minimum(x_ref[0, 0], x_ref[0, 1]), jnp.maximum(x_ref[0, 0], x_ref[0, 1])
+    narrow = [x_ref[:, 8 * n : 8 * n + 8].astype(jnp.bfloat16) for n in range(4)]
+    for apart in (1, 2, 1):
+        for n in (n for n in range(4) if not n & apart):
+            pair = narrow[n], narrow[n + apart]
+            narrow[n], narrow[n + apart] = jnp.minimum(*pair), jnp.maximum(*pair)
+
+    def turn(k: Any, items: tuple[Any, Any]) -> tuple[Any, Any]:
+        merged = []
+        for item in (items[0] * 0.5, items[1] + 1):
+            for distance in (4, 2, 1):
+                lower, partner = _with_partner(item, distance)
+                item = jnp.where(lower, jnp.minimum(item, partner), jnp.maximum(item, partner))
+            merged.append(item)
+        return jnp.minimum(*merged), jnp.maximum(*merged)
+
+    first, second = lax.fori_loop(0, 3000, turn, (x_ref[:, :8], x_ref[:, 8:16]))
+    row = x_ref[:1, :]
+    lower, partner = _with_partner(jnp.broadcast_to(row, x_ref.shape), 2)
+    rows = jnp.where(lower, jnp.minimum(row, partner), jnp.maximum(row, partner))
+    parts = [first, second, *(n.astype(jnp.float32) for n in narrow[:2])]
+    out_ref[...] = jnp.concatenate(parts, axis=1) + rows + low - high
+
+
 def written_in_an_arm(x_ref: Any, n_ref: Any, out_ref: Any, work_ref: Any) -> None:
     work_ref[...] = x_ref[...] * 2
 
@@ -607,6 +633,7 @@ CASES = [
         )
         for x in (_floats(3, 32), _special(4, 32), np.arange(64, dtype=np.int32).reshape(2, 32) * 7 % 31)
     ),
+    *(Case(pairs_that_are_no_network, _like(x), (x,), {}) for x in (_floats(3, 32), _special(4, 32))),
     Case(network_of_blocks_that_change, _like(_floats(3, 32)), (_floats(3, 32),), {"scratch_shapes": [_vmem(3, 32)]}),
     *(
         Case(kernel, _like(_X8), (_X8, np.array([n], np.int32)), _scalar_and(_WORK))

@@ -273,6 +273,16 @@ def test_a_kernel_with_dmas_runs_the_rules_of_phase_5() -> None:
         program.save("nowhere.py")
 
 
+@pytest.mark.parametrize("rows", [8, 1024])
+def test_a_sort_of_large_blocks_is_one_call_too(rows: int) -> None:
+    sort = bitonic_sorter((rows, 128), jnp.float32, pallas_call=pallas_np.pallas_call, block_rows=rows)
+    keys = np.random.default_rng(0).standard_normal((rows, 128), np.float32)
+    program = pallas_np.compile(sort, np.zeros(1, np.int32), keys)
+    calls = [line for line in program.source.splitlines() if "lax." in line and "#" not in line]
+    assert len(calls) == 2 and "lax.compare_exchange(keys, ((1, 2), " in calls[1], calls
+    assert np.array_equal(program(np.zeros(1, np.int32), keys), np.sort(keys))
+
+
 def test_the_sort_runs_where_there_is_no_jax(tmp_path: Path) -> None:
     sort = bitonic_sorter((8, 128), jnp.float32, pallas_call=pallas_np.pallas_call)
     program = pallas_np.compile(
