@@ -39,23 +39,42 @@ def compare_exchange(x: Array, steps: tuple[Step, ...], order: str) -> Array:
       An array of x's shape and dtype.
     """
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    if _are_in_one_order(rows):
-        size, run, rest = _stages(steps)
-        found = rows if size == 1 else _sorted(rows, size, run)
-        if rest or size == 1:
-            first, last, comparisons = _networks.get(*rows.shape, x.dtype, rest)
-            first[...] = found.T
-            for low, high, smaller, larger in comparisons:
-                np.minimum(low, high, out=smaller)
-                np.maximum(low, high, out=larger)
-            found = last.T.copy()
-    else:
-        first, last, comparisons = _networks.get(*rows.shape, x.dtype, steps)
+    found = _minima_and_maxima(rows, steps) if _has_one_zero(rows) else None
+    if found is None:
+        first, last, comparisons = _networks.get(len(rows), rows.shape[-1], x.dtype, steps)
         first[...] = rows.T
         for low, high, smaller, larger in comparisons:
             smaller[...], larger[...] = _in_order(low, high, order)
         found = last.T.copy()
     return found.reshape(x.shape)
+
+
+def _has_one_zero(x: Array) -> bool:
+    """Whether x has no zero but 0.0; where denormals count as zeros, they are others."""
+    return x.dtype.kind != "f" or bool(x.all()) or not x.view(f"i{x.itemsize}")[x == 0].any()
+
+
+def _minima_and_maxima(rows: Array, steps: tuple[Step, ...]) -> Array | None:
+    """The rows after these steps, if equal elements are the same; `None` if there is a NaN."""
+    size, run, rest = _stages(steps)
+    runs = rows.reshape(-1, size)
+    if size > 1:
+        counts = rows.itemsize == 1  # a stable sort of bytes counts them, which is quicker
+        runs = np.sort(runs, axis=-1, stable=counts)
+    last_of_each = runs[:, -1]  # a sort puts NaNs last
+    if rows.dtype.kind == "f" and not (last_of_each == last_of_each).all():
+        return None
+    found = runs.reshape(rows.shape)
+    if size > 1:
+        _turn(found, size, run)
+    if rest or size == 1:
+        first, last, comparisons = _networks.get(len(rows), rows.shape[-1], rows.dtype, rest)
+        first[...] = found.T
+        for low, high, smaller, larger in comparisons:
+            np.minimum(low, high, out=smaller)
+            np.maximum(low, high, out=larger)
+        found = last.T.copy()
+    return found
 
 
 @functools.lru_cache(1024)
@@ -76,25 +95,15 @@ def _stages(steps: tuple[Step, ...]) -> tuple[int, int, tuple[Step, ...]]:
     return size, run, steps[done:]
 
 
-def _sorted(rows: Array, size: int, run: int) -> Array:
-    """Each `size` elements sorted: those of the first `run`, or not of the first `-run`, in rising order, and so on."""
-    counts = rows.itemsize == 1  # a stable sort of bytes counts them, which is quicker
-    found = np.sort(rows.reshape(-1, size), axis=-1, stable=counts)
-    if abs(run) >= rows.shape[-1]:
-        falling = found[: 0 if run > 0 else None]
+def _turn(rows: Array, size: int, run: int) -> None:
+    """Turns round each `size` elements, in place: not those of the first `run`, but of the next, and so on in turn."""
+    if abs(run) < rows.shape[-1]:
+        falling = rows.reshape(-1, 2, abs(run) // size, size)[:, 1 if run > 0 else 0]
+    elif run < 0:
+        falling = rows.reshape(-1, size)
     else:
-        falling = found.reshape(-1, 2, abs(run) // size, size)[:, 1 if run > 0 else 0]
+        return
     falling[...] = falling[..., ::-1].copy()
-    return found.reshape(rows.shape)
-
-
-def _are_in_one_order(x: Array) -> bool:
-    """Whether x has no NaN, and no zero but 0.0; where denormals count as zeros, they are others."""
-    if x.dtype.kind != "f":
-        return True
-    if not x.all() and x.view(f"i{x.itemsize}")[x == 0].any():
-        return False
-    return bool((x == x).all())
 
 
 def _in_order(low: Array, high: Array, order: str) -> tuple[Array, Array]:
