@@ -107,8 +107,8 @@ def leave_out_copies(block: Block) -> None:
 
 
 def _is_first_used_by(order: _Order, value: Symbol, store: Statement) -> bool:
-    """Whether a value that can be computed in any memory is stored before it is used otherwise."""
-    if value.expression is None or not value.expression.ufunc:
+    """Whether an array that can be computed in any memory is stored before it is used otherwise."""
+    if value.expression is None or not value.expression.ufunc or not value.shape:
         return False
     first, *others = order.uses[value]
     return first.statement is store and bool(others)
