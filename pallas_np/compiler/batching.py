@@ -104,6 +104,7 @@ class _Writer:
         self.batched: set[Atom] = set()
         self.literals: list[Literal] = []
         self.env: dict[Atom, Atom] = {}
+        self.compared: dict[Any, Var] = {}
         self.eqn = batcher.eqn
 
     def argument(self, var: Var, is_batched: bool) -> Var:
@@ -204,6 +205,21 @@ class _Writer:
 # Values.
 
 
+def _comparison(writer: _Writer, eqn: Equation) -> None:
+    """Equal or not equal: the negation of the other one is had for less, if that was asked before."""
+    invars = [writer.of_rank(atom, len(eqn.outvars[0].shape)) for atom in eqn.invars]
+    other = writer.compared.get((_OPPOSITE[eqn.name], *invars))
+    if other is None:
+        writer.answer(eqn, invars)
+    else:
+        writer.env[eqn.outvars[0]] = writer.value("not", [other], other, other.shape)
+        writer.batched.add(writer.read(eqn.outvars[0]))
+    writer.compared[eqn.name, *invars] = writer.read(eqn.outvars[0])
+
+
+_OPPOSITE = {"eq": "ne", "ne": "eq"}
+
+
 def _elementwise(writer: _Writer, eqn: Equation) -> None:
     rank = len(eqn.outvars[0].shape)
     writer.answer(eqn, [writer.of_rank(atom, rank) for atom in eqn.invars])
@@ -298,6 +314,7 @@ _axis = _changing(axis=_shifted)
 _dimension = _changing(dimension=_shifted)
 _value_rules: dict[str, Callable[[_Writer, Equation], None]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_OPPOSITE, _comparison),
     **dict.fromkeys(
         "acos acosh asin asinh atan atan2 atanh cbrt copy erf_inv erfc lgamma digamma nextafter one_minus_square"
         " reduce_precision add_any stop_gradient pow logistic mulhi".split(),

@@ -73,6 +73,16 @@ def _covering_axes(call: KernelCall, output: Operand) -> set[int] | None:
     return found
 
 
+def decides(jaxpr: Jaxpr, axis: int) -> bool:
+    """Whether a conditional of the kernel is decided by where the program lies on an axis of `program_id`."""
+    known: dict[Any, Any] = {}
+    for eqn in jaxpr.eqns:
+        if eqn.primitive is p.cond_p and eqn.invars[0] in known:
+            return True
+        _evaluate(eqn, known, {axis: np.int32(0)})
+    return False
+
+
 def _first_access(jaxpr: Jaxpr, ref: Var, known: dict[Any, Any], program_ids: Mapping[int, Any]) -> _Found:
     known = {**known, **{literal: literal.value for literal in jaxpr.literals}}
     for eqn in jaxpr.eqns:

@@ -114,6 +114,16 @@ def _prefix(sign: str) -> Callable[..., Symbol | None]:
     return form
 
 
+def _not(spec: Specialiser, eqn: Equation, args: list[Any], shape: tuple[int, ...]) -> Symbol | None:
+    """Not equal is one comparison, and so is not unequal."""
+    (x,) = args
+    for name, opposite in (("eq", "ne"), ("ne", "eq")):
+        if shape and _is_made_by(x, _INFIX[name]):
+            atoms, ufunc = list(x.expression.operands), _UFUNC[opposite]
+            return spec.emit(_INFIX[opposite], atoms, shape, x.dtype, is_infix=True, ufunc=ufunc)
+    return _prefix("~")(spec, eqn, args, shape)
+
+
 def _div(spec: Specialiser, eqn: Equation, args: list[Any], shape: tuple[int, ...]) -> Symbol | None:
     if not _is_ordinary(args[0].dtype) or args[0].dtype.kind != "f":
         return None
@@ -169,7 +179,8 @@ def _select_alike(spec: Specialiser, which: Any, cases: Sequence[Any], shape: tu
         return _select_bools(spec, which, yes, no, shape)
     if is_known(which):
         which = np.array(np.broadcast_to(which, shape))
-    return spec.emit("lax.select({0}, {1}, {2})", [spec.strong(x) for x in (which, yes, no)], shape, no.dtype)
+    atoms = [spec.strong(x) for x in (which, yes, no)]
+    return spec.emit("lax.select({0}, {1}, {2})", atoms, shape, no.dtype, ufunc="lax.select")
 
 
 def _select_bools(spec: Specialiser, which: Any, yes: Any, no: Any, shape: tuple[int, ...]) -> Symbol:
@@ -274,7 +285,7 @@ _elementwise_forms: dict[str, Callable[..., Symbol | None]] = {
     "or": _or,
     "rem": _rem,
     "neg": _prefix("-"),
-    "not": _prefix("~"),
+    "not": _not,
     "div": _div,
     "max": _integer_extremum("maximum"),
     "min": _integer_extremum("minimum"),

@@ -8,17 +8,17 @@ what takes the time, which a program needs for them as well.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pallas_np import frontend, phase5
 from pallas_np.compiler.merging import View, merged
-from pallas_np.frontend import Equation, Jaxpr, KernelCall, subjaxprs
+from pallas_np.frontend import Atom, Equation, Jaxpr, KernelCall, all_equations
 from pallas_np.frontend.primitives import pallas_call_p, scan_p
 from pallas_np.options import Options
 from pallas_np.phase1 import as_xla_computes
@@ -45,12 +45,34 @@ class _Walker(phase5.Interpreter):
     def __init__(self, options: Options, limit: int):
         super().__init__(phase5.numpy_rules, options)
         self.limit, self.walked, self.start = limit, 0, time.thread_time()
+        self._bound: dict[Jaxpr, list[tuple[Equation, Callable[..., Any]]]] = {}
 
     def eval_jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
+        """The loop of phase 1, on equations for which the table has been asked before."""
         self.walked += len(jaxpr.eqns)
         if self.walked > self.limit and time.thread_time() - self.start < HEAVY * self.walked:
             raise _Abandoned
-        return super().eval_jaxpr(jaxpr, consts, *args)
+        bound = self._bound.get(jaxpr)
+        if bound is None:
+            bound = self._bound[jaxpr] = [(eqn, self._rule_of(eqn)) for eqn in jaxpr.eqns]
+        env: dict[Atom, Any] = {literal: literal.value for literal in jaxpr.literals}
+        env.update(zip(jaxpr.constvars, consts, strict=True))
+        env.update(zip(jaxpr.invars, args, strict=True))
+        for eqn, rule in bound:
+            results = rule(*[env[atom] for atom in eqn.invars])
+            if eqn.multiple_results:
+                env.update(zip(eqn.outvars, results, strict=True))
+            else:
+                env[eqn.outvars[0]] = results
+            for var in eqn.dead:
+                del env[var]
+        return [env[atom] for atom in jaxpr.outvars]
+
+    def _rule_of(self, eqn: Equation) -> Callable[..., Any]:
+        rule = self.rules.get(eqn.primitive)
+        if rule is None or getattr(rule, "is_structure", False):
+            return partial(self.eval_equation, eqn)
+        return partial(rule, **eqn.params) if eqn.params else rule
 
 
 def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> list[np.ndarray] | None:
@@ -59,7 +81,7 @@ def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> 
     That is so if the walk would take longer, and for a kernel that calls something outside of it, which must not be
     called twice.
     """
-    equations = list(_equations(call.jaxpr))
+    equations = all_equations(call.jaxpr)
     if any(eqn.primitive in reporting_rules or eqn.primitive is pallas_call_p for eqn in equations):
         return None
     limit = COMPILATION + WALKS_PER_COMPILATION * len(equations)
@@ -78,13 +100,6 @@ def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> 
     except _Abandoned:
         return None
     return whole[len(call.inputs) :]
-
-
-def _equations(jaxpr: Jaxpr) -> Iterator[Equation]:
-    """A jaxpr's equations, nested ones included."""
-    for eqn in jaxpr.eqns:
-        yield eqn
-        yield from itertools.chain.from_iterable(map(_equations, subjaxprs(eqn)))
 
 
 def _least(jaxpr: Jaxpr) -> int:

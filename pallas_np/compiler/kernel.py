@@ -11,7 +11,8 @@ import numpy as np
 
 from pallas_np import lax_numpy
 from pallas_np.compiler.emitters import can_be_index, checked_index, index_of, index_text, is_index
-from pallas_np.compiler.exposure import written_at_first
+from pallas_np.compiler.exposure import decides, written_at_first
+from pallas_np.compiler.loops import size_of
 from pallas_np.compiler.merging import View, merged
 from pallas_np.compiler.program import EVERYTHING, Arm, Atom, Block, Expression, Program, Statement, Symbol
 from pallas_np.compiler.repetition import repeated_axes
@@ -23,11 +24,17 @@ from pallas_np.options import Options
 
 _INT32_MAX = np.iinfo(np.int32).max
 
+FEW = 256
+"""So many equations, at most, do the steps along the grid's last axis come to that are written one after the other."""
+
 
 @np.errstate(all="ignore")  # what is known is computed now
 @lax_numpy.flush_denormals()
-def specialised(call: KernelCall, options: Options, *, merge_steps: bool = True) -> tuple[Program, Specialiser]:
+def specialised(
+    call: KernelCall, options: Options, *, merge_steps: bool = True, unroll_steps: bool = True
+) -> tuple[Program, Specialiser]:
     """The program of a kernel call: its bounds, prefetch operands, inputs and outputs are its parameters."""
+    given = call
     program = Program(re.split(r"\W", call.name.strip("<"))[0] or "kernel")
     spec = Specialiser(program, options)
     names = [re.sub(r"\W", "_", name) or "ref" for name in call.jaxpr.argument_names]
@@ -40,16 +47,25 @@ def specialised(call: KernelCall, options: Options, *, merge_steps: bool = True)
     spec.call = call
     repeated, written = repeated_axes(call, options), written_at_first(call)
     scratch = [spec.fresh(ref, repeated[ref], is_seen=ref not in written) for ref in call.scratch]
-    spec.grid_symbols, loops = _grid_loops(spec, call)
+    unrolled = _axis_to_unroll(call) if unroll_steps else None
+    spec.grid_symbols, loops = _grid_loops(spec, call, unrolled)
     with spec.inside(loops[-1].block if loops else spec.block):
-        refs, windows = _blocks(spec, call, prefetch, arrays, names[len(prefetch) :])
-        spec.eval_jaxpr(call.jaxpr, call.jaxpr.consts, *prefetch, *refs, *scratch)
+        begins = []
+        for step in (None,) if unrolled is None else range(call.grid[unrolled]):  # type: ignore[arg-type]
+            if unrolled is not None:
+                spec.grid_symbols[unrolled] = np.int32(step)
+            begins.append((len(spec.block.statements), tuple(spec.grid_symbols)))
+            refs, windows = _blocks(spec, call, prefetch, arrays, names[len(prefetch) :])
+            if windows is not None and unrolled is not None:
+                return specialised(given, options, merge_steps=merge_steps, unroll_steps=False)
+            spec.eval_jaxpr(call.jaxpr, call.jaxpr.consts, *prefetch, *refs, *scratch)
         spec.eqn = None
         if windows is not None:
             leave = Expression("{0}.leave()", (windows,))
             spec.do(Statement([], leave, reads=EVERYTHING, writes=EVERYTHING, has_effect=True))
         if spec.needs_machine:
-            _tell_the_machine(spec)
+            for begin, index in reversed(begins):
+                _tell_the_machine(spec, begin, index)
     for loop in reversed(loops):  # now, so that what was hoisted stands before it
         assert loop.block.parent is not None
         loop.block.parent.statements.append(Statement([], Expression(""), arms=[loop], is_loop=True))
@@ -84,13 +100,22 @@ def _viewed(spec: Specialiser, array: Symbol, view: View) -> Symbol:
     return array
 
 
-def _grid_loops(spec: Specialiser, call: KernelCall) -> tuple[list[Any], list[Arm]]:
-    """The grid's indices, and its loops, outermost first."""
+def _axis_to_unroll(call: KernelCall) -> int | None:
+    """The grid's last axis, if its steps are few and it depends on the step what the kernel does."""
+    axis = max((axis for axis, size in enumerate(call.grid) if size != 1), default=-1)
+    if axis not in call.unmapped_axes or (size := call.grid[axis]) is None:
+        return None
+    pays = size * size_of(call.jaxpr) <= FEW and decides(call.jaxpr, call.unmapped_axes.index(axis))
+    return axis if pays else None
+
+
+def _grid_loops(spec: Specialiser, call: KernelCall, unrolled: int | None) -> tuple[list[Any], list[Arm]]:
+    """The grid's indices, and its loops, outermost first; an axis that is unrolled has none."""
     symbols: list[Any] = []
     loops: list[Arm] = []
     block = spec.block
     for axis, size in enumerate(call.grid):
-        if size == 1:
+        if size == 1 or axis == unrolled:
             symbols.append(np.int32(0))
             continue
         inner = Block(block)
@@ -199,9 +224,9 @@ def _windows(
     return list(refs), windows  # type: ignore[arg-type]
 
 
-def _tell_the_machine(spec: Specialiser) -> None:
-    """The rules of phase 5 ask the machine for the grid's index."""
-    atoms = tuple(spec.weak(symbol) for symbol in spec.grid_symbols)
+def _tell_the_machine(spec: Specialiser, begin: int, index: Sequence[Any]) -> None:
+    """The rules of phase 5 ask the machine for the grid's index: that of the step that begins at this statement."""
+    atoms = tuple(map(spec.weak, index))
     places = ", ".join(f"{{{i}}}" for i in range(len(atoms)))
     text = f"machine.grid_index = ({places}{',' * (len(atoms) == 1)})"
-    spec.block.statements.insert(0, Statement([], Expression(text, atoms), has_effect=True))
+    spec.block.statements.insert(begin, Statement([], Expression(text, atoms), has_effect=True))

@@ -97,7 +97,7 @@ class Expression:
       template: its text, operands as `{0}`, `{1}`.
       operands: what stands there.
       is_infix: whether it needs parentheses inside another one.
-      ufunc: the NumPy function behind it, by name, if it is one that takes `out=`.
+      ufunc: the function behind it, if it is one that takes `out=`: the name of NumPy's, or `lax.` and the name.
       is_fresh: whether its result shares no memory with an operand.
     """
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from pallas_np import lax_numpy
 from pallas_np.compiler.program import Symbol
+from pallas_np.lax_numpy.indexing import are_swapped, group_size
 
 if TYPE_CHECKING:
     from pallas_np.compiler.specialise import Specialiser
@@ -107,33 +108,20 @@ def taken(spec: Specialiser, shape: tuple[int, ...], found: Origin) -> Symbol:
     return result
 
 
-_WIDEST = 32
-"""NumPy's `take` moves groups of up to so many bytes as quickly as single elements."""
 _MANY = 1 << 12
 """Of so many elements, slices are copied sooner than elements are taken one by one."""
 
 
 def _columns_taken(shape: tuple[int, ...], order: np.ndarray, itemsize: int) -> tuple[str, np.ndarray | None]:
     """The text that takes columns in this order, in groups if they stay together, and the order of the groups."""
-    size = _group(order, _WIDEST // itemsize)
+    size = group_size(order, len(order), itemsize)
     groups, count = order[::size] // size, len(order) // size
-    if size * itemsize <= 8 and math.prod(shape) >= _MANY and np.array_equal(groups, np.arange(count) ^ 1):
+    if math.prod(shape) >= _MANY and are_swapped(groups, size, itemsize):
         return f"lax.swap_neighbours({{0}}, {size})", None
     if size == 1:
         return "{0}.take({1}, axis=-1)", order
     grouped = (*shape[:-1], count, size)
     return f"{{0}}.reshape({grouped}).take({{1}}, axis=-2).reshape({shape})", groups
-
-
-def _group(order: np.ndarray, most: int) -> int:
-    """How many columns, at most, stay together: a power of two."""
-    size = 1
-    while 2 * size <= most and len(order) % (2 * size) == 0:
-        groups = order.reshape(-1, 2 * size)
-        if (groups[:, 0] % (2 * size)).any() or (groups != groups[:, :1] + np.arange(2 * size)).any():
-            break
-        size *= 2
-    return size
 
 
 def chosen(spec: Specialiser, mask: np.ndarray, yes: Any, no: Any) -> Symbol | None:

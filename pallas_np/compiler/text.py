@@ -78,7 +78,8 @@ class _Writer:
             return ""
         target = self._expression(Expression(statement.store.removesuffix("[...]"), tuple(place)))
         operands = ", ".join(map(self._atom, inlined.operands))
-        return f"np.{inlined.ufunc}({operands}, out={target})"
+        function = inlined.ufunc if "." in inlined.ufunc else f"np.{inlined.ufunc}"
+        return f"{function}({operands}, out={target})"
 
     def _expression(self, expression: Expression) -> str:
         template = expression.template

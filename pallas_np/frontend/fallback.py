@@ -16,7 +16,7 @@ from jax._src import core
 from jax._src.state import discharge as state_discharge
 from jax._src.state.types import AbstractRef
 
-from pallas_np.frontend.jaxpr import Equation, Jaxpr, Var, as_jaxpr, subjaxprs
+from pallas_np.frontend.jaxpr import Equation, Jaxpr, Var, all_equations, as_jaxpr
 from pallas_np.frontend.kernel_call import KernelCall, written_refs
 from pallas_np.frontend.primitives import num_programs_p, program_id_p
 
@@ -115,9 +115,7 @@ _DISCHARGE_OPTIONS = (
 
 def asks_for_grid(jaxpr: Jaxpr) -> bool:
     """Whether a `program_id` or a dynamic `num_programs` stands anywhere in `jaxpr`."""
-    return any(
-        eqn.primitive in (program_id_p, num_programs_p) or any(map(asks_for_grid, subjaxprs(eqn))) for eqn in jaxpr.eqns
-    )
+    return any(eqn.primitive in (program_id_p, num_programs_p) for eqn in all_equations(jaxpr))
 
 
 def touches_refs(eqn: Equation) -> bool:

@@ -200,6 +200,16 @@ def subjaxprs(eqn: Equation) -> Iterator[Jaxpr]:
                 yield item
 
 
+def all_equations(jaxpr: Jaxpr) -> list[Equation]:
+    """A jaxpr's equations, followed by those of the jaxprs nested in them."""
+    found = list(jaxpr.eqns)
+    for eqn in jaxpr.eqns:
+        if eqn.params:
+            for inner in subjaxprs(eqn):
+                found += all_equations(inner)
+    return found
+
+
 def _read_jaxpr(closed: Any) -> Jaxpr:
     jaxpr = closed.jaxpr if hasattr(closed, "jaxpr") else closed
     consts = tuple(getattr(closed, "consts", ()))
@@ -304,6 +314,8 @@ def operand_facts(atom: Atom, name: str = "", value: Any = None) -> OperandFacts
 
 def _params(eqn: Any, operands: tuple[Atom, ...]) -> dict[str, Any]:
     """The equation's parameters in the form our rules take."""
+    if not eqn.params:
+        return {}
     reader = param_readers.get(eqn.primitive)
     if reader is not None:
         return reader(eqn.params, [atom.value if isinstance(atom, Literal) else None for atom in operands])

@@ -14,7 +14,7 @@ from jax._src.pallas.mosaic import core as mosaic_core
 from jax._src.state.types import AccumEffect, WriteEffect
 
 from pallas_np.errors import KernelError, as_kernel_error, kernel_traceback
-from pallas_np.frontend.jaxpr import Jaxpr, Var, as_jaxpr, param_readers, subjaxprs
+from pallas_np.frontend.jaxpr import Jaxpr, Var, all_equations, as_jaxpr, param_readers
 from pallas_np.frontend.locations import location_of_function
 from pallas_np.frontend.primitives import atomic_cas_p, atomic_rmw_p, debug_barrier_p, pallas_call_p
 from pallas_np.frontend.refs import Operand as IndexOperand
@@ -202,12 +202,12 @@ def _read_call(params: dict[str, Any]) -> KernelCall:
     )
 
 
-GPU_PRIMITIVES = (atomic_cas_p, atomic_rmw_p, debug_barrier_p)
+GPU_PRIMITIVES = frozenset([atomic_cas_p, atomic_rmw_p, debug_barrier_p])
 
 
 def _is_gpu(compiler_params: Any, jaxpr: Jaxpr) -> bool:
     if compiler_params is None:
-        return _uses(jaxpr, GPU_PRIMITIVES)
+        return any(eqn.primitive in GPU_PRIMITIVES for eqn in all_equations(jaxpr))
     return not isinstance(compiler_params, mosaic_core.CompilerParams)
 
 
@@ -218,12 +218,6 @@ def _parallel_axes(compiler_params: Any, mapping: Any, is_gpu: bool) -> tuple[in
         return tuple(axes) if is_gpu else added
     declared = iter(str(getattr(kind, "value", kind)) for kind in semantics)
     return tuple(axis for axis in axes if axis in added or "parallel" in next(declared, ""))
-
-
-def _uses(jaxpr: Jaxpr, primitives: tuple[Any, ...]) -> bool:
-    return any(
-        eqn.primitive in primitives or any(_uses(inner, primitives) for inner in subjaxprs(eqn)) for eqn in jaxpr.eqns
-    )
 
 
 param_readers[pallas_call_p] = lambda params, known: {"call": kernel_call(params)}

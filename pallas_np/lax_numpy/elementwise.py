@@ -9,7 +9,7 @@ Operands have one dtype (of `pow`, the exponent may be an integer) and equal sha
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -109,43 +109,63 @@ def clamp(min: Array, x: Array, max: Array) -> Array:
 
 
 def select_n(which: Array, *cases: Array) -> Array:
-    """cases[which]; `which` is bool or int32, a scalar or of the cases' shape, and clamped to the cases there are."""
+    """cases[which]; `which` is bool or int32, a scalar or of the cases' shape, and clamped to the cases there are.
+
+    Where only one case is chosen, the result may be that array itself.
+    """
     if which.ndim == 0:
         return cases[builtins.max(0, builtins.min(int(which), len(cases) - 1))]
     if len(cases) == 2:
-        return select(which if which.dtype.kind == "b" else which >= 1, cases[1], cases[0])
+        pred = which if which.dtype.kind == "b" else which >= 1
+        chosen = _only_case(pred, cases)
+        return select(pred, cases[1], cases[0]) if chosen is None else chosen
     result = cases[0]
     for position, case in enumerate(cases[1:], start=1):
         result = np.where(which >= position, case, result)
     return result
 
 
+def _only_case(pred: Array, cases: Sequence[Array]) -> Array | None:
+    """The case that is chosen everywhere, if there is one and it has the result's shape."""
+    if pred.size == 0 or (first := pred.item(0)) != pred.item(-1):
+        return None
+    chosen, other = cases[first], cases[not first]
+    fits = chosen.shape[-pred.ndim :] == pred.shape and chosen.shape[chosen.ndim - other.ndim :] == other.shape
+    return chosen if fits and np.count_nonzero(pred) == pred.size * first else None
+
+
 _MANY = 2048
 
 
-def select(pred: Array, on_true: Array, on_false: Array) -> Array:
+def select(pred: Array, on_true: Array, on_false: Array, out: Array | None = None) -> Array:
     """on_true where pred, else on_false: a bool array, and two arrays of one dtype; all broadcast.
 
     `np.where` branches at each element, which is slow where the processor cannot guess what comes.  Of many elements
     the bits are combined instead: 65,536 of float32 with a random `pred` took 28 µs, and with `np.where` 339 µs.
+
+    Args:
+      out: where to write the result, which has its shape and dtype; `None` for a new array.
     """
-    shape = on_false.shape
-    if shape != on_true.shape or shape[-pred.ndim :] != pred.shape or type(on_false) is not np.ndarray:
-        return np.where(pred, on_true, on_false)
-    if on_false.size < _MANY:
-        if shape != pred.shape:
-            return np.where(pred, on_true, on_false)
+    shape, dtype = on_false.shape, on_false.dtype
+    fits = shape == on_true.shape and shape[-pred.ndim :] == pred.shape and type(on_false) is np.ndarray
+    if fits and on_false.size >= _MANY and dtype.itemsize <= 4:
+        word = UNSIGNED_OF_SIZE[dtype.itemsize]
+        bits = on_false.view(word)
+        result = bits ^ on_true.view(word)
+        if dtype.kind == "b":
+            result &= pred.view(word)
+        else:
+            result *= pred if pred.size == result.size else pred.astype(word)
+        return np.bitwise_xor(result, bits, out=(result if out is None else out).view(word)).view(dtype)
+    if fits and on_false.size < _MANY and shape == pred.shape:
         result = on_false.copy()
         np.putmask(result, pred, on_true)
+    else:
+        result = np.where(pred, on_true, on_false)
+    if out is None:
         return result
-    if on_false.dtype.itemsize > 4:
-        return np.where(pred, on_true, on_false)
-    word = UNSIGNED_OF_SIZE[on_false.dtype.itemsize]
-    bits = on_false.view(word)
-    result = bits ^ on_true.view(word)
-    result *= pred
-    result ^= bits
-    return result.view(on_false.dtype)
+    out[...] = result
+    return out
 
 
 def integer_pow(x: Array, y: int) -> Array:

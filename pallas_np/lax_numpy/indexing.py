@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .dtypes import NARROW_INTEGER_NUMS, UNSIGNED_OF_SIZE, Array, integer_limits, kind_of
+from .shapes import swap_neighbours
 
 
 class GatherDimensionNumbers(NamedTuple):
@@ -145,16 +146,80 @@ def gather(
     XLA does not rely on); with 'fill_or_drop' all of it is `fill_value`, by default NaN, the smallest integer, the
     largest unsigned one, or True.
     """
-    axis, flattened, positions = _gather_plan(operand.shape, indices.shape, dimension_numbers, slice_sizes)
+    axis, flattened, batch_rank, positions = _gather_plan(
+        operand.shape, indices.shape, dimension_numbers, slice_sizes
+    )
     clip = mode != "fill_or_drop"
     start, valid = _starts(indices, positions, clip)
     if flattened is None:
-        result = operand.take(start.reshape(indices.shape[:-1]), axis, mode="wrap")
-    else:  # no place is outside: "wrap" is the mode that checks least
-        result = operand.reshape(flattened).take(start + positions.within, axis, mode="wrap")
+        result = _taken(operand, start.reshape(indices.shape[:-1]), axis)
+    elif batch_rank and _are_alike(start, batch_rank):
+        result = _taken(operand, start[(0,) * batch_rank], operand.ndim - 1)
+    else:
+        result = _taken(operand.reshape(flattened), start + positions.within, axis)
     if clip or valid is None:
         return result
     return np.where(valid, result, _fill(operand.dtype, fill_value))
+
+
+_WIDEST = 32
+"""NumPy's `take` moves groups of up to so many bytes as quickly as single elements."""
+_MANY = 1 << 14
+"""Of so many elements, it takes longer to take them one by one than to look for groups."""
+
+
+def _are_alike(x: np.ndarray, rank: int) -> bool:
+    """Whether what stands along the last axes of x is the same at every place of its first `rank` axes."""
+    places = x.reshape(math.prod(x.shape[:rank]), -1)
+    return bool((places[1:] == places[:1]).all())
+
+
+def _taken(operand: Array, places: np.ndarray, axis: int) -> Array:
+    """`operand.take(places, axis)`, in groups if elements stay together; no place is outside."""
+    rest, length = operand.shape[:axis], operand.shape[axis]
+    if axis == operand.ndim - 1 and operand.size >= _MANY and operand.flags.c_contiguous and places.size:
+        flat, itemsize = places.reshape(-1), operand.dtype.itemsize
+        size = group_size(flat, length, itemsize)
+        groups = flat[::size] // size
+        if len(flat) == length and are_swapped(groups, size, itemsize):
+            return swap_neighbours(operand, size).reshape(*rest, *places.shape)
+        if size > 1:
+            taken = operand.reshape(*rest, length // size, size).take(groups, axis, mode="wrap")
+            return taken.reshape(*rest, *places.shape)
+    return operand.take(places, axis, mode="wrap")  # the mode that checks least
+
+
+def are_swapped(groups: np.ndarray, size: int, itemsize: int) -> bool:
+    """Whether in this order of all groups each stands in the place of the one beside it, and `swap_neighbours` can."""
+    if size * itemsize > 8 or groups[0] != 1:
+        return False
+    return np.array_equal(groups, np.arange(len(groups)) ^ 1)
+
+
+def group_size(places: np.ndarray, length: int, itemsize: int) -> int:
+    """How many neighbours can be taken together: a power of two that divides the axis and the result, or 1.
+
+    Args:
+      places: (n,) array, n > 0: which elements to take from an axis of `length` elements, of `itemsize` bytes each.
+    """
+    if len(places) == 1 or places[1] - places[0] != 1:
+        return 1
+    starts = np.flatnonzero(places[1:] - places[:-1] != 1) + 1
+    bits = _WIDEST // itemsize | length | len(places) | int(places[0])
+    bits |= int(np.bitwise_or.reduce(starts | places[starts]))
+    return bits & -bits
+
+
+class _Gather(NamedTuple):
+    """What shapes alone say about a gather."""
+
+    axis: int
+    """The axis to take along."""
+    flattened: tuple[int, ...] | None
+    """The shape that the operand has to have for it; `None` for its own."""
+    batch_rank: int
+    """The number of batching axes, if all but they is the last axis, along which elements are taken; else 0."""
+    positions: _Positions
 
 
 @functools.lru_cache(maxsize=1024)
@@ -163,11 +228,11 @@ def _gather_plan(
     indices_shape: tuple[int, ...],
     dimension_numbers: GatherDimensionNumbers,
     slice_sizes: tuple[int, ...],
-) -> tuple[int, tuple[int, ...] | None, _Positions]:
-    """The axis to take along, the shape that the operand has to have for it (None: its own), and the positions there.
+) -> _Gather:
+    """The axis is the one along which a gather takes whole slices, if there is one.
 
-    If the gather takes whole slices along one axis, it is that axis.  Else the operand is flattened, apart from its
-    first axes if all of them is taken and they are the result's first axes, too.
+    Else the operand is flattened, apart from its first axes if all of them is taken and they are the result's first
+    axes, too.
     """
     offset_dims, collapsed, index_map, operand_batching, indices_batching = dimension_numbers
     rank = len(offset_dims) + len(indices_shape) - 1
@@ -193,8 +258,13 @@ def _gather_plan(
         in_place = tuple(range(axis)) + tuple(range(axis + batch_rank, rank))
         whole = all(size == full for dim, (size, full) in enumerate(zip(slice_sizes, operand_shape)) if dim != axis)
         if whole and tuple(offset_dims) == in_place and 0 not in operand_shape:
-            return axis, None, positions._replace(strides=(1,))
-    return first, (*operand_shape[:first], math.prod(operand_shape[first:])), positions
+            return _Gather(axis, None, 0, positions._replace(strides=(1,)))
+    last = len(operand_shape) - 1
+    batch = tuple(range(first, last))
+    by_rows = tuple(collapsed) == tuple(index_map) == (last,) and tuple(operand_batching) == batch
+    by_rows = by_rows and tuple(indices_batching) == tuple(range(len(batch))) and 0 not in indices_shape
+    flattened = (*operand_shape[:first], math.prod(operand_shape[first:]))
+    return _Gather(first, flattened, len(batch) if by_rows else 0, positions)
 
 
 def _first_axes_taken_whole(

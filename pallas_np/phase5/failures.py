@@ -17,7 +17,6 @@ from pallas_np.phase1 import Interpreter
 from pallas_np.phase5.memory import Place
 
 CALLBACKS = (p.debug_callback_p, p.pure_callback_p, p.io_callback_p)
-_EVALUATOR = Interpreter.eval_jaxpr.__code__
 
 
 class Step:
@@ -51,7 +50,7 @@ def told(error: Exception, call: KernelCall | None, interp: Any = None) -> Kerne
     if isinstance(error, KernelError) and error.kernel_traceback is not None:  # by a kernel called from this one
         return error
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    steps = [Step(frame) for frame in frames if frame.f_code is _EVALUATOR and "eqn" in frame.f_locals]
+    steps = [Step(frame) for frame in frames if _is_evaluator(frame)]
     known = as_kernel_error(error)
     known.kernel = call.jaxpr.name if call else None
     known.values = _named_values(steps)
@@ -67,6 +66,11 @@ def told(error: Exception, call: KernelCall | None, interp: Any = None) -> Kerne
         known.__cause__ = _cause(error, steps)
         known.__suppress_context__ = True
     return known.with_traceback(known.kernel_traceback)
+
+
+def _is_evaluator(frame: FrameType) -> bool:
+    """Whether it is a loop over a jaxpr's equations, such as phase 1's, at one of them."""
+    return frame.f_code.co_name == Interpreter.eval_jaxpr.__name__ and {"env", "eqn"} <= set(frame.f_locals)
 
 
 def _add_equation(known: KernelError, steps: list[Step], frames: list[FrameType]) -> None:
