@@ -45,6 +45,10 @@ def scalar(spec: Specialiser, eqn: Equation, args: Sequence[Any]) -> Any:
         return args[1 + min(max(int(args[0]), 0), len(args) - 2)]
     rule = _rules.get(eqn.name)
     dtype = eqn.outvars[0].dtype
+    if dtype.kind == "b" and eqn.name in _NEUTRAL:
+        for known, other in (args, args[::-1]):
+            if not isinstance(known, Symbol) and known == _NEUTRAL[eqn.name]:
+                return other
     if rule is None or dtype.kind not in "iub":
         return None
     looks_at = {"args": args} if eqn.name in _LOOK_AT_ARGS else {}
@@ -56,6 +60,9 @@ def scalar(spec: Specialiser, eqn: Equation, args: Sequence[Any]) -> Any:
     template, interval = answer
     return answered(spec, template, args, interval, dtype)
 
+
+_NEUTRAL = {"and": True, "or": False}
+"""What a truth value is combined with to stay as it is."""
 
 _FLOORS: dict[str, tuple[str, tuple[str, ...]]] = {
     "floor_divide": ("//", ("div", "sign", "sign", "ne", "rem", "ne", "and", "sub", "jit")),

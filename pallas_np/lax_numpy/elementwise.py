@@ -156,7 +156,8 @@ def select(pred: Array, on_true: Array, on_false: Array, out: Array | None = Non
             result &= pred.view(word)
         else:
             result *= pred if pred.size == result.size else pred.astype(word)
-        return np.bitwise_xor(result, bits, out=(result if out is None else out).view(word)).view(dtype)
+        np.bitwise_xor(result, bits, out=result if out is None else out.view(word))
+        return result.view(dtype) if out is None else out
     if fits and on_false.size < _MANY and shape == pred.shape:
         result = on_false.copy()
         np.putmask(result, pred, on_true)

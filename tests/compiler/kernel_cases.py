@@ -229,6 +229,50 @@ def rows_inside(x_ref: Any, out_ref: Any) -> None:
     out_ref[...] = jnp.where(row < 7, x, jnp.float32(0))
 
 
+def steps_that_differ(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    """The third step finds what the second one left, and the first one of the next row what the last one left."""
+    j = pl.program_id(1)
+
+    @pl.when(j == 1)
+    def _() -> None:
+        work_ref[...] = x_ref[...] * 2
+
+    @pl.when((j == 0) & (pl.program_id(0) == 0))
+    def _() -> None:
+        work_ref[...] = jnp.ones(8)
+
+    out_ref[...] = jnp.where(j == 0, work_ref[...], out_ref[...] + work_ref[...] * j.astype(jnp.float32))
+
+    @pl.when(j == 2)
+    def _() -> None:
+        work_ref[...] += out_ref[...] + x_ref[...]
+
+
+def dma_in_the_first_step(x_ref: Any, out_ref: Any, work_ref: Any, semaphore: Any) -> None:
+    @pl.when(pl.program_id(0) == 0)
+    def _() -> None:
+        copy = pltpu.make_async_copy(x_ref, work_ref, semaphore)
+        copy.start()
+        copy.wait()
+
+    out_ref[...] = work_ref[...] * (pl.program_id(0) + 1).astype(jnp.float32)
+
+
+def ragged_steps_that_differ(x_ref: Any, out_ref: Any, work_ref: Any) -> None:
+    @pl.when(pl.program_id(0) == 0)
+    def _() -> None:
+        work_ref[...] = jnp.zeros(8)
+
+    out_ref[...] = x_ref[...] + work_ref[...]
+    work_ref[...] += 1
+
+
+def equal_or_not(x_ref: Any, y_ref: Any, out_ref: Any) -> None:
+    x, y = x_ref[...], y_ref[...]
+    number, nan = x == x, x != x
+    out_ref[...] = jnp.where(number & (x != y), x, y) + jnp.where(nan | ~(x == y), y, x) + jnp.where(y != x, 1.0, 2.0)
+
+
 def rolled(x_ref: Any, out_ref: Any) -> None:
     x = x_ref[...]
     order = (lax.iota(jnp.int32, 4) * 3) % 4
@@ -685,6 +729,37 @@ CASES = [
             "in_specs": [pl.BlockSpec((2, 8), lambda i: (i, 0))],
             "out_specs": pl.BlockSpec((2, 8), lambda i: (i, 0)),
         },
+    ),
+    Case(
+        steps_that_differ,
+        _like(_floats(2, 8)),
+        (_floats(6, 8),),
+        {
+            "grid": (2, 3),
+            "in_specs": [pl.BlockSpec((None, 8), lambda i, j: (3 * i + j, 0))],
+            "out_specs": pl.BlockSpec((None, 8), lambda i, j: (i, 0)),
+            **_WORK,
+        },
+    ),
+    Case(
+        dma_in_the_first_step,
+        _like(_floats(3, 8)),
+        (_X8,),
+        {
+            "grid": (3,),
+            "out_specs": pl.BlockSpec((None, 8), lambda i: (i, 0)),
+            "scratch_shapes": [_vmem(8), pltpu.SemaphoreType.DMA],
+        },
+    ),
+    Case(
+        ragged_steps_that_differ,
+        _like(_floats(20)),
+        (_floats(20),),
+        {**_VECTOR, "in_specs": _VECTOR["in_specs"][:1], **_WORK},
+    ),
+    *(
+        Case(equal_or_not, _like(x), (x, np.roll(x, 1, 0)), {**_ROWS, "in_specs": _ROWS["in_specs"] * 2})
+        for x in (_floats(4, 64), np.tile(_special(4, 8), (1, 8)))
     ),
     Case(rolled, _like(_floats(4, 8)), (_floats(4, 8),), {}),
 ]

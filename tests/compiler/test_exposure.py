@@ -12,7 +12,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from pallas_np import compiler, frontend, phase5
-from pallas_np.compiler.exposure import overwritten, reads_before_it_writes, written_at_first
+from pallas_np.compiler.exposure import decides, overwritten, reads_before_it_writes, written_at_first
 
 
 def traced(kernel: Any, *, index: Any = lambda i, j: (i, 0), rows: int = 32) -> frontend.KernelCall:
@@ -99,6 +99,13 @@ def test_what_is_known_of_the_program_decides_conditionals() -> None:
     call = traced(writes_at_the_start)
     assert not reads_before_it_writes(call.jaxpr, call.outputs[0].ref, {1: np.int32(0)})
     assert reads_before_it_writes(call.jaxpr, call.outputs[0].ref, {1: np.int32(1)})
+
+
+@pytest.mark.parametrize(
+    "kernel, decided", [(writes_all, False), (writes_at_the_start, True), (writes_at_the_end, True)]
+)
+def test_it_is_known_whether_the_step_decides_what_a_kernel_does(kernel: Any, decided: bool) -> None:
+    assert decides(traced(kernel).jaxpr, 1) is decided and not decides(traced(kernel).jaxpr, 0)
 
 
 @pytest.mark.parametrize("index, rows", [(lambda i, j: (i // 2, 0), 32), (lambda i, j: (i, 0), 40)])

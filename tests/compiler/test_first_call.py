@@ -159,18 +159,30 @@ def test_a_kernel_that_prints_is_compiled_at_once(programs: list[Any], capsys: p
     assert capsys.readouterr().out == "here\n" and len(programs) == 1
 
 
-def test_an_error_says_what_phase_5_says() -> None:
-    def outside(x_ref: Any, n_ref: Any, out_ref: Any) -> None:
-        out_ref[...] = x_ref[...]
-        out_ref[0, n_ref[pl.program_id(0)]] = 1.0
+def _writes_outside(x_ref: Any, n_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...]
+    out_ref[0, n_ref[pl.program_id(0)]] = 1.0
 
-    n = np.zeros(64, np.int32)
-    n[40] = 128
+
+def _writes_outside_in_a_loop(x_ref: Any, n_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...]
+
+    def turn(k: Any, total: Any) -> Any:
+        out_ref[0, n_ref[pl.program_id(0)] - k] = total
+        return total + 1.0
+
+    lax.fori_loop(0, 3, turn, 0.0)
+
+
+@pytest.mark.parametrize("kernel", [_writes_outside, _writes_outside_in_a_loop])
+def test_an_error_says_what_phase_5_says(kernel: Any) -> None:
+    n = np.full(64, 5, np.int32)
+    n[40] = 130
     whole = pl.BlockSpec((64,), lambda i: (0,))
 
     def error_on(engine: Any) -> pallas_np.KernelError:
         call = pallas_np.pallas_call(
-            outside,
+            kernel,
             jax.ShapeDtypeStruct(X.shape, X.dtype),
             grid=(64,),
             in_specs=[ROW, whole],

@@ -195,6 +195,29 @@ def test_steps_that_follow_one_another_are_a_loop() -> None:
     )
 
 
+def test_steps_that_differ_are_written_one_after_the_other() -> None:
+    lines = body_of("steps_that_differ")
+    assert [line for line in lines if line.startswith("for ")] == ["for i in range(2):"]
+    assert [line.strip() for line in lines if "if " in line] == ["if eq:"]  # of the first row, in the first step
+    assert "    out_ref[...] = scratch" in lines and "    np.add(out_ref, mul * 2.0, out=out_ref)" in lines
+
+
+def test_many_steps_stay_a_loop_even_if_they_differ() -> None:
+    def kernel(x_ref: Any, out_ref: Any) -> None:
+        @pl.when(pl.program_id(0) == 0)
+        def _() -> None:
+            out_ref[...] = x_ref[...]
+
+        out_ref[...] += x_ref[...]
+
+    x = np.arange(8.0, dtype=np.float32)
+    for steps, is_loop in ((20, False), (200, True)):
+        call = pallas_np.pallas_call(kernel, jax.ShapeDtypeStruct(x.shape, x.dtype), grid=(steps,))
+        program = pallas_np.compile(call, x)
+        assert ("for i in range" in program.source) is is_loop
+        assert program(x).tolist() == (x * (steps + 1)).tolist()
+
+
 def test_what_a_kernel_knows_is_not_in_its_program() -> None:
     source = program_of("index_arithmetic").source
     assert "program_id" not in source

@@ -88,6 +88,32 @@ def test_selecting_among_many_elements_keeps_their_bits(dtype):
             assert got.tobytes() == np.where(narrow, x[few], y[few]).tobytes()
 
 
+@pytest.mark.parametrize("dtype", [*NUMBERS, BOOL], ids=label)
+def test_a_selection_is_written_where_it_is_wanted(dtype):
+    """Also over the memory of an operand, or over a part of it."""
+    pred = np.random.default_rng(0).random((64, 96)) < 0.5
+    for rows in (64, 2):
+        memory = np.resize(edge_values(dtype), (2, rows + 1, 96))
+        for to in (np.empty_like(memory[0, 1:]), memory[0, 1:], memory[1, 1:], memory[0, :-1]):
+            x, y = memory[0, 1:], memory[1, 1:]
+            wanted = np.where(pred[:rows], x, y)
+            assert lax_numpy.select(pred[:rows], x, y, out=to) is to
+            assert to.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("uniform", [False, True])
+def test_what_is_chosen_everywhere_is_the_result(uniform):
+    x, few = np.random.default_rng(0).random((3, 4, 8)), np.zeros((4, 8))
+    for pred in (np.full((3, 4, 8), uniform), np.full((4, 8), uniform)):
+        negative = -x
+        assert lax_numpy.select_n(pred, x, negative) is (negative if uniform else x)
+        for cases in ((x, few), (few, x), (few, few), (x, x[:1, :1])):
+            got = lax_numpy.select_n(pred, *cases)
+            assert np.array_equal(got, np.where(pred, *cases[::-1])) and got.shape == np.broadcast(pred, *cases).shape
+        pred[..., 0, 1] = not uniform
+        assert np.array_equal(lax_numpy.select_n(pred, x, -x), np.where(pred, -x, x))
+
+
 @pytest.mark.parametrize("dtype", NUMBERS, ids=label)
 def test_integer_pow_agrees_bit_for_bit(dtype):
     powers = [0, 1, 2, 3, 5, -1, -3] if dtype in FLOATS else [0, 1, 2, 3, 5]

@@ -11,6 +11,7 @@ from jax import lax
 from lax_oracle import BFLOAT16, FLOATS, INTEGERS, NARROW, both, check, edge_values, run
 
 from pallas_np import lax_numpy
+from pallas_np.lax_numpy.indexing import group_size
 
 FLOAT32 = np.dtype(np.float32)
 DTYPES = [FLOAT32, BFLOAT16, NARROW[0], np.dtype(bool)]
@@ -154,6 +155,36 @@ def test_gather_agrees_where_windows_run_along_the_first_axes(mode):
     places = indices(5, 3, 2, low=-1, high=4)
     check(lambda x, i: lax.gather(x, i, pairs, (2, 2, 1), mode=mode), cube.reshape(2, 8, 4), places)
     check(lambda x, i: lax.gather(x, i, pairs, (1, 2, 1), mode=mode), cube.reshape(2, 8, 4), places)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float16, np.float32, np.float64, np.complex128], ids=str)
+@pytest.mark.parametrize("distance", [1, 2, 4, 8, 64, 3])
+def test_gathers_of_many_columns_agree_with_taking_one_by_one(distance, dtype):
+    """Columns change places with those `distance` apart, or go round: in all rows alike, but for one."""
+    x = np.arange(4 * 8 * 512).reshape(4, 8, 512).astype(dtype)
+    order = np.arange(512) ^ distance if distance != 3 else np.roll(np.arange(512), 8)
+    alike = np.tile(order.astype(np.int32), (8, 1))
+    own, outside = alike.copy(), alike.copy()
+    own[3], outside[:, 5] = order[::-1], 600
+    along_rows = lax_numpy.GatherDimensionNumbers((0,), (2,), (2,), (1,), (0,))
+    for places in (alike, own, outside):
+        got = lax_numpy.gather(x, places[..., None], along_rows, (4, 1, 1), "fill_or_drop", 7)
+        wanted = np.take_along_axis(x, np.minimum(places, 511)[None], 2)
+        assert got.dtype == dtype and np.array_equal(got, np.where(places < 512, wanted, np.array(7, dtype)))
+    columns = lax_numpy.GatherDimensionNumbers((0, 1), (2,), (2,))
+    got = lax_numpy.gather(x, order[:256, None], columns, (4, 8, 1), "clip")
+    assert np.array_equal(got, x[..., order[:256]])
+
+
+def test_groups_are_the_widest_that_stay_together():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        length, size = int(rng.choice([8, 12, 16, 24])), int(rng.choice([1, 2, 4]))
+        places = (rng.permutation(length // size)[:, None] * size + np.arange(size)).reshape(-1)
+        places = places[: int(rng.integers(1, length + 1))]
+        widths = [w for w in (1, 2, 4, 8) if length % w == 0 and len(places) % w == 0]
+        wanted = max(w for w in widths if all(p[0] % w == 0 and (np.diff(p) == 1).all() for p in places.reshape(-1, w)))
+        assert group_size(places, length, 4) == wanted
 
 
 @pytest.mark.parametrize("start", [(0, 0), (3, 2), (-1, 7), (100, -100)], ids=str)
