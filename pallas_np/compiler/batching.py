@@ -75,11 +75,12 @@ class Batcher:
             writer.with_axis(atom) if wanted else writer.read(atom)
             for atom, wanted in zip(jaxpr.outvars, results or [False] * len(jaxpr.outvars))
         ]
-        mark_dead(writer.eqns, tuple(outvars))
+        eqns = _used(writer.eqns, outvars) if writer.has_unused else writer.eqns
+        mark_dead(eqns, tuple(outvars))
         new = Jaxpr(
             constvars=tuple(constvars),
             invars=tuple(invars),
-            eqns=tuple(writer.eqns),
+            eqns=tuple(eqns),
             outvars=tuple(outvars),
             literals=(*jaxpr.literals, *writer.literals),
             consts=jaxpr.consts,
@@ -89,6 +90,16 @@ class Batcher:
         return new, [atom in writer.batched for atom in outvars]
 
 
+def _used(eqns: Sequence[Equation], outvars: Sequence[Atom]) -> list[Equation]:
+    """Without values that nobody reads."""
+    needed, kept = set(outvars), []
+    for eqn in reversed(eqns):
+        if eqn.name not in _value_rules or not needed.isdisjoint(eqn.outvars):
+            kept.append(eqn)
+            needed.update(eqn.invars)
+    return kept[::-1]
+
+
 class _Writer:
     """Writes the equations of one jaxpr.
 
@@ -96,6 +107,8 @@ class _Writer:
       eqns: those written so far.
       batched: the variables that have the axis.
       literals: the literals that were added.
+      truths: for each truth value with the axis that an elementwise equation defines, that equation.
+      has_unused: whether another form of an equation may have left operands that nobody reads.
     """
 
     def __init__(self, batcher: Batcher, jaxpr: Jaxpr):
@@ -104,7 +117,8 @@ class _Writer:
         self.batched: set[Atom] = set()
         self.literals: list[Literal] = []
         self.env: dict[Atom, Atom] = {}
-        self.compared: dict[Any, Var] = {}
+        self.truths: dict[Atom, Equation] = {}
+        self.has_unused = False
         self.eqn = batcher.eqn
 
     def argument(self, var: Var, is_batched: bool) -> Var:
@@ -146,11 +160,16 @@ class _Writer:
         multiple = primitive.multiple_results
         self.eqns.append(Equation(primitive, tuple(invars), tuple(outvars), params, multiple, eqn.jax))
 
-    def answer(self, eqn: Equation, invars: Any, params: dict[str, Any] | None = None) -> None:
+    def answer(self, eqn: Equation, invars: Any, params: dict[str, Any] | None = None, primitive: Any = None) -> None:
         """An equation whose results have the axis."""
         outvars = [self.new(v) for v in eqn.outvars]
         self.env.update(zip(eqn.outvars, outvars))
-        self.write(eqn, invars, outvars, eqn.params if params is None else params)
+        self.write(eqn, invars, outvars, eqn.params if params is None else params, primitive)
+
+    def operands(self, name: str, atom: Atom) -> tuple[Atom, ...] | None:
+        """The operands of the truth value's equation, if it is of this primitive."""
+        eqn = self.truths.get(atom)
+        return eqn.invars if eqn is not None and eqn.name == name else None
 
     def results(self, eqn: Equation, invars: Any, params: dict[str, Any], is_batched: Sequence[bool]) -> None:
         """An equation of whose results some have the axis."""
@@ -205,24 +224,32 @@ class _Writer:
 # Values.
 
 
-def _comparison(writer: _Writer, eqn: Equation) -> None:
-    """Equal or not equal: the negation of the other one is had for less, if that was asked before."""
-    invars = [writer.of_rank(atom, len(eqn.outvars[0].shape)) for atom in eqn.invars]
-    other = writer.compared.get((_OPPOSITE[eqn.name], *invars))
-    if other is None:
-        writer.answer(eqn, invars)
-    else:
-        writer.env[eqn.outvars[0]] = writer.value("not", [other], other, other.shape)
-        writer.batched.add(writer.read(eqn.outvars[0]))
-    writer.compared[eqn.name, *invars] = writer.read(eqn.outvars[0])
-
-
-_OPPOSITE = {"eq": "ne", "ne": "eq"}
+def _or(writer: _Writer, eqn: Equation) -> None:
+    """`a < b`, or b is NaN and a is not: that is, a is a number and not `b <= a`."""
+    rank = len(eqn.outvars[0].shape)
+    invars = [writer.of_rank(atom, rank) for atom in eqn.invars]
+    for less, rest in (invars, invars[::-1]):
+        compared, both = writer.operands("lt", less), writer.operands("and", rest)
+        if compared is None or both is None:
+            continue
+        a, b = compared
+        for nan, number in (both, both[::-1]):
+            if writer.operands("ne", nan) == (b, b) and writer.operands("eq", number) == (a, a):
+                assert isinstance(less, Var)
+                other = writer.value("le", (b, a), less, less.shape)  # type: ignore[arg-type]
+                writer.batched.add(other)
+                writer.answer(eqn, (number, other), primitive=p.lax_primitive("gt"))
+                writer.has_unused = True
+                return
+    writer.answer(eqn, invars)
 
 
 def _elementwise(writer: _Writer, eqn: Equation) -> None:
-    rank = len(eqn.outvars[0].shape)
+    (result,) = eqn.outvars
+    rank = len(result.shape)
     writer.answer(eqn, [writer.of_rank(atom, rank) for atom in eqn.invars])
+    if result.dtype.kind == "b":
+        writer.truths[writer.env[result]] = writer.eqns[-1]
 
 
 def _changing(**changes: Callable[[_Writer, Any], Any]) -> Callable[[_Writer, Equation], None]:
@@ -314,7 +341,7 @@ _axis = _changing(axis=_shifted)
 _dimension = _changing(dimension=_shifted)
 _value_rules: dict[str, Callable[[_Writer, Equation], None]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(_OPPOSITE, _comparison),
+    "or": _or,
     **dict.fromkeys(
         "acos acosh asin asinh atan atan2 atanh cbrt copy erf_inv erfc lgamma digamma nextafter one_minus_square"
         " reduce_precision add_any stop_gradient pow logistic mulhi".split(),

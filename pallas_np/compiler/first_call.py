@@ -70,8 +70,10 @@ class _Walker(phase5.Interpreter):
 
     def _rule_of(self, eqn: Equation) -> Callable[..., Any]:
         rule = self.rules.get(eqn.primitive)
-        if rule is None or getattr(rule, "is_structure", False):
-            return partial(self.eval_equation, eqn)
+        if rule is None:
+            return partial(self.fall_back, eqn)
+        if getattr(rule, "is_structure", False):
+            return partial(rule, self, eqn)
         return partial(rule, **eqn.params) if eqn.params else rule
 
 

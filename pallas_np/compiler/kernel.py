@@ -51,7 +51,7 @@ def specialised(
     spec.grid_symbols, loops = _grid_loops(spec, call, unrolled)
     with spec.inside(loops[-1].block if loops else spec.block):
         begins = []
-        for step in (None,) if unrolled is None else range(call.grid[unrolled]):  # type: ignore[arg-type]
+        for step in range(1) if unrolled is None else range(call.grid[unrolled]):  # type: ignore[arg-type]
             if unrolled is not None:
                 spec.grid_symbols[unrolled] = np.int32(step)
             begins.append((len(spec.block.statements), tuple(spec.grid_symbols)))

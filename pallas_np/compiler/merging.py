@@ -16,7 +16,7 @@ import numpy as np
 
 from pallas_np.compiler.batching import Batcher, NotBatchable, require
 from pallas_np.compiler.exposure import reads_before_it_writes
-from pallas_np.frontend import BlockDim, Equation, Jaxpr, KernelCall, Literal, Operand, Var, subjaxprs
+from pallas_np.frontend import BlockDim, Equation, Jaxpr, KernelCall, Literal, Operand, Var, all_equations
 from pallas_np.frontend.primitives import lax_primitive
 from pallas_np.frontend.refs import Operand as IndexOperand
 
@@ -193,8 +193,7 @@ def _require_own_memory(call: KernelCall, placed: Sequence[int | None], exposed:
 
 def _programs_together(call: KernelCall, length: int, most_bytes: int, *, divides: bool) -> int:
     """How many programs run at once; where the last ones may not run twice, their number divides that of all."""
-    sizes = map(_bytes, [*call.scratch, *_values(call.jaxpr)])
-    most = min(length, most_bytes // max(1, max(sizes, default=1)))
+    most = min(length, most_bytes // max(1, _largest(call)))
     require(most >= 2)
     size = -(-length // -(-length // most))
     if divides:
@@ -203,17 +202,12 @@ def _programs_together(call: KernelCall, length: int, most_bytes: int, *, divide
     return size
 
 
-def _values(jaxpr: Jaxpr) -> Iterator[Var]:
-    """The values of a kernel; a ref is none, since a block lies in its array, however many programs there are."""
-    yield from (var for var in jaxpr.invars if not var.is_ref)
-    for eqn in jaxpr.eqns:
-        yield from eqn.outvars
-        for inner in subjaxprs(eqn):
-            yield from _values(inner)
-
-
-def _bytes(var: Var) -> int:
-    return math.prod(var.shape) * (var.dtype.itemsize if var.dtype is not None else 0)
+def _largest(call: KernelCall) -> int:
+    """How many bytes the largest value has; a block is none, since it lies in its array, however many programs run."""
+    values = [*call.scratch, *(var for var in call.jaxpr.invars if not var.is_ref)]
+    values += [var for eqn in all_equations(call.jaxpr) for var in eqn.outvars]
+    sizes = {(var.shape, var.dtype.itemsize) for var in values if var.dtype is not None}
+    return max((math.prod(shape) * itemsize for shape, itemsize in sizes), default=0)
 
 
 # The larger blocks.

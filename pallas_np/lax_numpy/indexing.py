@@ -146,9 +146,7 @@ def gather(
     XLA does not rely on); with 'fill_or_drop' all of it is `fill_value`, by default NaN, the smallest integer, the
     largest unsigned one, or True.
     """
-    axis, flattened, batch_rank, positions = _gather_plan(
-        operand.shape, indices.shape, dimension_numbers, slice_sizes
-    )
+    axis, flattened, batch_rank, positions = _gather_plan(operand.shape, indices.shape, dimension_numbers, slice_sizes)
     clip = mode != "fill_or_drop"
     start, valid = _starts(indices, positions, clip)
     if flattened is None:
