@@ -24,8 +24,8 @@ from pallas_np.options import Options
 
 _INT32_MAX = np.iinfo(np.int32).max
 
-FEW = 256
-"""So many equations, at most, do the steps along the grid's last axis come to that are written one after the other."""
+STEPS, EQUATIONS = 8, 256
+"""So many steps along the grid's last axis, of so many equations in all, may be written one after the other."""
 
 
 @np.errstate(all="ignore")  # what is known is computed now
@@ -103,9 +103,9 @@ def _viewed(spec: Specialiser, array: Symbol, view: View) -> Symbol:
 def _axis_to_unroll(call: KernelCall) -> int | None:
     """The grid's last axis, if its steps are few and it depends on the step what the kernel does."""
     axis = max((axis for axis, size in enumerate(call.grid) if size != 1), default=-1)
-    if axis not in call.unmapped_axes or (size := call.grid[axis]) is None:
+    if axis not in call.unmapped_axes or not (size := call.grid[axis]) or size > STEPS:
         return None
-    pays = size * size_of(call.jaxpr) <= FEW and decides(call.jaxpr, call.unmapped_axes.index(axis))
+    pays = size * size_of(call.jaxpr) <= EQUATIONS and decides(call.jaxpr, call.unmapped_axes.index(axis))
     return axis if pays else None
 
 
