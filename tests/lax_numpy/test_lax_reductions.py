@@ -73,27 +73,43 @@ def test_extremes_agree_with_nan_and_signed_zeros(dtype, axes):
             check(lambda x: lax.argmin(x, axes[0], np.uint8), x)
 
 
+# Many rows are reduced by other functions than few.
+MANY_ROWS = (2, 48, 5)
+
+
 @pytest.mark.parametrize("axes", [(1,), (2,)], ids=str)
-def test_extremes_of_many_rows_agree(axes):
-    edges = edge_values(FLOAT32)
-    x = np.random.default_rng(0).choice(edges, (2, 48, 5))
-    x[0, :16] = np.array([0.0, -0.0, -0.0, -0.0, -0.0]) * np.random.default_rng(1).choice([1, -1], (16, 5))
+@pytest.mark.parametrize("dtype", NUMBERS, ids=label)
+def test_extremes_of_many_rows_agree(dtype, axes):
+    x = np.random.default_rng(0).choice(edge_values(dtype), MANY_ROWS)
+    zeros = np.array([0.0, -0.0, -0.0, -0.0, -0.0]) * np.random.default_rng(1).choice([1, -1], (16, 5))
+    x[0, :16] = zeros.astype(dtype)
     for operand in (x, x[:, ::-1], x[..., ::2].copy()):
         check(lambda x: lax.reduce_max(x, axes), operand)
         check(lambda x: lax.reduce_min(x, axes), operand)
+
+
+@pytest.mark.parametrize("dtype", [*NUMBERS, COMPLEX], ids=label)
+def test_sums_and_products_of_many_rows_agree(dtype):
+    x = normal(*MANY_ROWS, dtype=dtype)
+    for operand in (x, x[:, ::-1]):
+        check_sum(lambda x: lax.reduce_sum(x, (2,)), operand)
+        check_sum(lambda x: lax.reduce_prod(x, (2,)), operand)
 
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, np.dtype(bool)], ids=label)
 def test_bitwise_reductions_agree(dtype):
     for name in ("reduce_and", "reduce_or", "reduce_xor"):
         check(lambda x, name=name: getattr(lax, name)(x, (0, 2)), edge_values(dtype).reshape(4, 4, 4))
+        many_rows = np.random.default_rng(0).choice(edge_values(dtype), MANY_ROWS)
+        check(lambda x, name=name: getattr(lax, name)(x, (2,)), many_rows)
 
 
 def test_reductions_of_nothing_give_the_identity():
-    nothing = np.zeros((0, 3), np.float32)
-    for name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min"):
-        for dtype in (np.float32, np.int32):
-            check(lambda x, name=name: getattr(lax, name)(x, (0,)), nothing.astype(dtype))
+    for shape, axis in (((0, 3), 0), ((0, 3), 1), ((40, 0), 1)):
+        nothing = np.zeros(shape, np.float32)
+        for name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min"):
+            for dtype in (np.float32, np.int32):
+                check(lambda x, name=name, axis=axis: getattr(lax, name)(x, (axis,)), nothing.astype(dtype))
 
 
 def test_narrow_floats_accumulate_in_float32():
