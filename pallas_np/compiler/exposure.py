@@ -18,7 +18,7 @@ from pallas_np.frontend.refs import Operand as IndexOperand
 class _Found(Enum):
     NOTHING = 0
     WRITTEN = 1
-    """All of it is overwritten, and nothing was read before."""
+    """All of it is overwritten, in one part or in several, and nothing was read before."""
     READ = 2
 
 
@@ -85,9 +85,14 @@ def decides(jaxpr: Jaxpr, axis: int) -> bool:
 
 def _first_access(jaxpr: Jaxpr, ref: Var, known: dict[Any, Any], program_ids: Mapping[int, Any]) -> _Found:
     known = {**known, **{literal: literal.value for literal in jaxpr.literals}}
+    written: np.ndarray | None = None  # which elements are
     for eqn in jaxpr.eqns:
         if ref in eqn.invars:
             found = _access(eqn, ref, known, program_ids)
+            if found is _Found.NOTHING and (part := _written_part(eqn, ref)) is not None:
+                written = np.zeros(ref.shape, bool) if written is None else written
+                written[part] = True
+                found = _Found.WRITTEN if written.all() else found
             if found is not _Found.NOTHING:
                 return found
         elif program_ids:
@@ -97,9 +102,7 @@ def _first_access(jaxpr: Jaxpr, ref: Var, known: dict[Any, Any], program_ids: Ma
 
 def _access(eqn: Equation, ref: Var, known: dict[Any, Any], program_ids: Mapping[int, Any]) -> _Found:
     if eqn.primitive is p.swap_p and eqn.invars[0] is ref:
-        if eqn.outvars[0] not in eqn.dead:
-            return _Found.READ
-        return _Found.WRITTEN if _is_whole(eqn, ref) else _Found.NOTHING
+        return _Found.NOTHING if eqn.outvars[0] in eqn.dead else _Found.READ
     if eqn.primitive is p.cond_p:
         index = eqn.invars[0]
         branches = eqn.params["branches"]
@@ -120,12 +123,24 @@ def _inside(jaxpr: Jaxpr, args: Any, ref: Var, known: dict[Any, Any], program_id
     return _first_access(jaxpr, inner[0], values, program_ids) if len(inner) == 1 else _Found.READ
 
 
-def _is_whole(eqn: Equation, ref: Var) -> bool:
+def _written_part(eqn: Equation, ref: Var) -> tuple[slice | int, ...] | None:
+    """Which part of a ref an equation writes, if it is a write and always of the same part."""
+    if eqn.primitive is not p.swap_p or eqn.invars[0] is not ref:
+        return None
     transforms = eqn.params["transforms"]
-    if len(transforms) > 1 or (transforms and not isinstance(transforms[0], Index)):
-        return False
-    parts = [(part, size) for index in transforms for part, size in zip(index.indices, ref.shape)]
-    return all(part == Slice(0, size, 1) or (size == 1 and type(part) is int and part == 0) for part, size in parts)
+    if not transforms:
+        return ()
+    if len(transforms) > 1 or not isinstance(transforms[0], Index):
+        return None
+    found: list[slice | int] = []
+    for part in transforms[0].indices:
+        if isinstance(part, Slice) and isinstance(part.start, int) and isinstance(part.size, int):
+            found.append(slice(part.start, part.start + part.size * part.stride, part.stride))
+        elif isinstance(part, int):
+            found.append(part)
+        else:
+            return None
+    return tuple(found)
 
 
 def _evaluate(eqn: Equation, known: dict[Any, Any], program_ids: Mapping[int, Any]) -> None:

@@ -51,7 +51,10 @@ def compare_exchange(x: Array, steps: tuple[Step, ...], order: str) -> Array:
 
 def _has_one_zero(x: Array) -> bool:
     """Whether x has no zero but 0.0; where denormals count as zeros, they are others."""
-    return x.dtype.kind != "f" or bool(x.all()) or not x.view(f"i{x.itemsize}")[x == 0].any()
+    if x.dtype.kind != "f":
+        return True
+    zeros = x == 0
+    return not zeros.any() or not x.view(f"i{x.itemsize}")[zeros].any()
 
 
 def _minima_and_maxima(rows: Array, steps: tuple[Step, ...]) -> Array | None:

@@ -40,6 +40,27 @@ def writes_in_parts(x_ref: Any, out_ref: Any) -> None:
     out_ref[4:] = x_ref[4:]
 
 
+def writes_twice_in_one_part(x_ref: Any, out_ref: Any) -> None:
+    out_ref[:4] = x_ref[:4]
+    out_ref[3:7] = x_ref[4:]
+
+
+def writes_rows_and_columns(x_ref: Any, out_ref: Any) -> None:
+    out_ref[0] = x_ref[0]
+    out_ref[pl.ds(1, 4, stride=2)] = x_ref[pl.ds(1, 4, stride=2)]
+    out_ref[pl.ds(2, 3, stride=2), :2] = x_ref[pl.ds(2, 3, stride=2), :2]
+    out_ref[1:, 2:] = x_ref[1:, 2:]
+
+
+def writes_somewhere(x_ref: Any, out_ref: Any) -> None:
+    out_ref[pl.ds(pl.program_id(1), 8)] = x_ref[...]
+
+
+def reads_between(x_ref: Any, out_ref: Any) -> None:
+    out_ref[:4] = x_ref[:4]
+    out_ref[4:] = x_ref[4:] + out_ref[4:]
+
+
 def writes_at_the_end(x_ref: Any, out_ref: Any) -> None:
     @pl.when(pl.program_id(1) == pl.num_programs(1) - 1)
     def _() -> None:
@@ -62,7 +83,11 @@ def reads_first(x_ref: Any, out_ref: Any) -> None:
     "kernel, reads, writes",
     [
         (writes_all, False, True),
-        (writes_in_parts, False, False),
+        (writes_in_parts, False, True),
+        (writes_twice_in_one_part, False, False),
+        (writes_rows_and_columns, False, True),
+        (writes_somewhere, False, False),
+        (reads_between, True, False),
         (writes_at_the_end, False, True),
         (writes_at_the_start, True, False),
         (reads_first, True, False),
@@ -76,7 +101,13 @@ def test_accesses_are_found_in_their_order(kernel: Any, reads: bool, writes: boo
 
 @pytest.mark.parametrize(
     "kernel, is_filled",
-    [(writes_all, False), (writes_at_the_start, False), (writes_in_parts, True), (writes_at_the_end, True)],
+    [
+        (writes_all, False),
+        (writes_at_the_start, False),
+        (writes_in_parts, False),
+        (writes_twice_in_one_part, True),
+        (writes_at_the_end, True),
+    ],
 )
 def test_scratch_memory_that_the_first_program_overwrites_is_not_filled(kernel: Any, is_filled: bool) -> None:
     def in_scratch(x_ref: Any, out_ref: Any, scratch_ref: Any) -> None:
