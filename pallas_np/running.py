@@ -28,15 +28,21 @@ __all__ = ["Options", "compile", "install", "installed", "last_error", "launch_c
 _DEFAULT = Options()
 
 
-def _run(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np.ndarray]:
-    if options.watched:
-        from pallas_np.inspector import checks
+def _run_watched(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np.ndarray]:
+    from pallas_np.inspector import checks
 
-        return checks.watched(options).run(call, *arrays)
-    if options.engine == "interpreter":
-        return phase5.run(call, *arrays, options=options)
-    run = _compiler().run_tiered if options.engine == "tiered" else _compiler().run
-    return run(call, *arrays, options=options)
+    return checks.watched(options).run(call, *arrays)
+
+
+def _run_compiled(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np.ndarray]:
+    return _compiler().run(call, *arrays, options=options)
+
+
+def _run_tiered(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequence[np.ndarray]:
+    return _compiler().run_tiered(call, *arrays, options=options)
+
+
+_RUN = {"tiered": _run_tiered, "compiled": _run_compiled, "interpreter": phase5.run}
 
 
 def _prepare(call: KernelCall, options: Options) -> None:
@@ -54,8 +60,8 @@ def _compiler() -> ModuleType:
 @functools.cache
 def engine(options: Options) -> Engine:
     """The engine that runs kernels as `options` say."""
-    is_compiled = options.engine != "interpreter" and not options.watched
-    return Engine("NumPy", _run, options, prepare=_prepare if is_compiled else None)
+    run = _run_watched if options.watched else _RUN[options.engine]
+    return Engine("NumPy", run, options, prepare=_prepare if run in (_run_tiered, _run_compiled) else None)
 
 
 serve_options(engine)

@@ -68,12 +68,21 @@ class Compiled:
             optimise(self._program, elide_copies=elide_copies, reuse_memory=reuse_memory)
             self.options, self._needs_machine = options, spec.needs_machine
             self.name = self._program.name
-            self._overwritten = overwritten(call)
-            own = [len(call.inputs) + n for n in range(len(call.outputs)) if n not in call.aliased_inputs]
-            self._parameters = [*range(len(call.inputs)), *own]
+            self._place_operands(call)
             self._idle_machine = None if self._needs_machine else phase5.Interpreter(phase5.numpy_rules, options)
             self._text = function_source(self._program, needs_machine=self._needs_machine)
             self._function = self._executed()
+
+    def _place_operands(self, call: KernelCall) -> None:
+        """Notes which of the function's arguments are what: bounds, prefetch, inputs, and the outputs that are new."""
+        self._num_bounds = call.num_dynamic_grid_bounds
+        changed = [False] * self._num_bounds + [*call.written_prefetch, *call.changed_inputs]
+        self._copied = [n for n, is_changed in enumerate(changed) if is_changed]
+        self._overwritten, aliases = overwritten(call), dict(map(reversed, call.aliases))
+        self._new = [n for n in range(len(call.outputs)) if n not in aliases]
+        places = {n: len(changed) + place for place, n in enumerate(self._new)}
+        places.update((n, self._num_bounds + given) for n, given in aliases.items())
+        self._outputs = [places[n] for n in range(len(call.outputs))]
 
     def _executed(self) -> Any:
         file = f"<pallas_np {self.name} {id(self):x}>"
@@ -103,18 +112,19 @@ class Compiled:
         Raises:
           KernelError: whatever goes wrong.
         """
-        num_bounds = call.num_dynamic_grid_bounds
-        bounds, given = arrays[:num_bounds], arrays[num_bounds:]
         try:
-            machine = self._idle_machine or self._machine(call, bounds)
-            prefetch = [np.array(a) if written else a for a, written in zip(given, call.written_prefetch)]
-            whole = grid.buffers(machine, call, given, self._overwritten)
-            extra = [machine] if self._needs_machine else []
-            self._function(*map(int, bounds), *prefetch, *[whole[n] for n in self._parameters], *extra)
+            machine = self._idle_machine or self._machine(call, arrays[: self._num_bounds])
+            operands: list[Any] = list(arrays)
+            for n in range(self._num_bounds):
+                operands[n] = int(arrays[n])
+            for n in self._copied:
+                operands[n] = grid.aligned(machine, arrays[n])
+            operands += [grid.output_memory(machine, call.outputs[n], n in self._overwritten) for n in self._new]
+            self._function(*operands, *[machine] * self._needs_machine)
         except Exception:
             phase5.run_to_the_error(call, *arrays, options=self.options)
             raise
-        return whole[len(call.inputs) :]
+        return [operands[n] for n in self._outputs]
 
     def _machine(self, call: KernelCall, bounds: Sequence[np.ndarray]) -> phase5.Interpreter:
         """What runs the rules of phase 5 in one run of the program."""

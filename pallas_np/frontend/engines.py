@@ -44,11 +44,10 @@ class Engine:
     by_io_callback: bool = False
     prepare: Callable[..., None] | None = None
 
-    @folded
-    def launch(self, call: KernelCall, *arrays: np.ndarray) -> list[np.ndarray]:
+    def launch(self, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """Runs a kernel, and counts it; or lets the watcher run it, if there is one."""
         _launches.add_one()
-        return list(_watchers[-1](self, call, *arrays) if _watchers else self.run_unwatched(call, *arrays))
+        return _watchers[-1](self, call, *arrays) if _watchers else self.run_unwatched(call, *arrays)
 
     def run_unwatched(self, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """Runs a kernel."""
@@ -108,7 +107,7 @@ def last_error() -> BaseException | None:
 
 
 @folded
-def run_callback(engine: Engine, call: KernelCall, *args: Any) -> list[np.ndarray]:
+def run_callback(engine: Engine, call: KernelCall, *args: Any) -> Sequence[np.ndarray]:
     """Runs a kernel inside a callback, and keeps what it raises for `last_error`.
 
     What it raises in its place says the same, without the traceback, which JAX would make a part of its own message.

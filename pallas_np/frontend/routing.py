@@ -18,10 +18,12 @@ import jax
 import numpy as np
 from jax import tree_util
 from jax._src import callback, config, core, dtypes
+from jax._src.array import ArrayImpl
 from jax._src.interpreters import ad, batching, mlir
 from jax._src.lib import xla_client
 from jax.experimental import io_callback
 from jax.experimental import pallas as pl
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from pallas_np.errors import folded
 from pallas_np.frontend.devices import tracing_for
@@ -128,8 +130,7 @@ def _runs_at_once(trace: Any) -> bool:
 
 
 def _abstract(leaf: Any) -> Any:
-    aval = leaf.aval if isinstance(leaf, jax.Array) else core.typeof(leaf)
-    return (aval.shape, aval.dtype, aval.weak_type) if hasattr(aval, "weak_type") else aval
+    return leaf.aval if isinstance(leaf, ArrayImpl) else core.typeof(leaf)
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ class TracedCall:
 
 def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
     """An array, or a Python scalar, as NumPy's, of this dtype if there is one; keys as their words."""
-    return np.asarray(jax.random.key_data(x) if isinstance(x, jax.Array) and _is_key(x.dtype) else x, dtype)
+    is_key = not isinstance(x, ArrayImpl) and isinstance(x, jax.Array) and _is_key(x.dtype)
+    return np.asarray(jax.random.key_data(x) if is_key else x, dtype)
 
 
 def trace(function: Callable[..., Any], *args: Any) -> TracedCall | None:
@@ -197,28 +199,39 @@ def to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], args: Sequence[
 
     Like the results of any operation of JAX's they are committed to a device only if an argument is.
     """
-    arrays = [arg for arg in args if isinstance(arg, jax.Array)]
-    committed = [array for array in arrays if array.committed]
-    home = _one_home(committed[0].sharding) if committed else None
-    if home is not None and len(home.device_set) > 1:
+    home, is_committed = _home(args)
+    if not isinstance(home, SingleDeviceSharding):
         results = jax.device_put(list(outs), home)
-    else:
-        device = next(iter(arrays[0].devices())) if arrays else jax.local_devices(backend="cpu")[0]
-        results = _put(outs, home or _only_on(device), home is not None)
+    else:  # what `jax.device_put` comes to, in a tenth of its time
+        put, devices = xla_client.batched_device_put, [home._device]
+        results = [put(_aval(out.shape, out.dtype), home, [out], devices, is_committed) for out in outs]
     return [_as_keys(result, aval.dtype) for result, aval in zip(results, out_avals)]
 
 
-def _put(outs: Sequence[np.ndarray], sharding: Any, is_committed: bool) -> list[jax.Array]:
-    """What `jax.device_put` comes to for arrays that go to one device, in a tenth of its time."""
-    devices = list(sharding.device_set)
-    return [
-        xla_client.batched_device_put(_aval(out.shape, out.dtype), sharding, [out], devices, is_committed)
-        for out in outs
-    ]
+def _home(args: Sequence[Any]) -> tuple[Any, bool]:
+    """Where the outputs of a call on these arguments go, and whether they are committed to it."""
+    first = None
+    for arg in args:
+        if isinstance(arg, (ArrayImpl, jax.Array)):
+            if arg.committed:
+                return _whole_on(arg), True
+            if first is None:
+                first = arg
+    return _only_on(jax.local_devices(backend="cpu")[0]) if first is None else _whole_on(first), False
+
+
+def _whole_on(array: jax.Array) -> Any:
+    """A sharding that has a copy on each of the array's devices, or one on its first."""
+    sharding = array.sharding
+    if isinstance(sharding, SingleDeviceSharding):
+        return sharding
+    if isinstance(sharding, NamedSharding):
+        return NamedSharding(sharding.mesh, PartitionSpec())
+    return _only_on(next(iter(array.devices())))
 
 
 _aval = functools.lru_cache(core.ShapedArray)
-_only_on = functools.cache(jax.sharding.SingleDeviceSharding)
+_only_on = functools.cache(SingleDeviceSharding)
 
 
 def _as_keys(words: jax.Array, dtype: Any) -> jax.Array:
@@ -228,13 +241,6 @@ def _as_keys(words: jax.Array, dtype: Any) -> jax.Array:
 
 def _is_key(dtype: Any) -> bool:
     return not isinstance(dtype, np.dtype) and dtypes.issubdtype(dtype, dtypes.prng_key)
-
-
-def _one_home(sharding: Any) -> Any:
-    """Where the outputs of a call on an array with this sharding go: on several devices each has a copy."""
-    if isinstance(sharding, jax.sharding.NamedSharding):
-        return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-    return sharding if len(sharding.device_set) == 1 else None
 
 
 # Where JAX runs or lowers a `pallas_call`.

@@ -55,8 +55,18 @@ class flush_denormals:
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         @functools.wraps(function)
         def flushing(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-            with flush_denormals():
+            # As `with flush_denormals():` does, in two thirds of the time: each call of a program pays for it.
+            get, set_, (registers, control, flush) = _floating_point_environment()
+            environment = registers()
+            get(environment)
+            before = environment[control]
+            environment[control] = before | flush
+            set_(environment)
+            try:
                 return function(*args, **kwargs)
+            finally:
+                environment[control] = before
+                set_(environment)
 
         return flushing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,28 +102,26 @@ def run_program(
     return blocks
 
 
-def buffers(
-    interp: Interpreter, call: KernelCall, arrays: Sequence[np.ndarray], overwritten: Collection[int] = ()
-) -> list[np.ndarray]:
+def buffers(interp: Interpreter, call: KernelCall, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The array behind each operand: the caller's where the kernel only reads, else one of our own.
 
     Args:
       interp: the interpreter.
       call: the kernel call.
       arrays: its operands, scalar prefetch included.
-      overwritten: the outputs, by number, of which nothing is read before it is written, and all is written.
     """
     given, aliases = arrays[len(call.prefetch) :], call.aliased_inputs
     inputs = [
         aligned(interp, array) if changed else array for array, changed in zip(given, call.changed_inputs, strict=True)
     ]
     return inputs + [
-        inputs[aliases[i]] if i in aliases else _output(interp, out, i in overwritten)
+        inputs[aliases[i]] if i in aliases else output_memory(interp, out, is_overwritten=False)
         for i, out in enumerate(call.outputs)
     ]
 
 
-def _output(interp: Interpreter, output: Operand, is_overwritten: bool) -> np.ndarray:
+def output_memory(interp: Interpreter, output: Operand, is_overwritten: bool) -> np.ndarray:
+    """Memory for an output; if it `is_overwritten` all of it is written, and nothing read before that."""
     memory = aligned_empty(output.shape, output.dtype)
     if output.ref.is_semaphore:
         memory[...] = 0
