@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pallas_np import phase5
-from pallas_np.frontend.engines import Engine, last_error, launch_count, serve_options
+from pallas_np.frontend.engines import Engine, Run, last_error, launch_count, serve_options
 from pallas_np.frontend.kernel_call import KernelCall
 from pallas_np.frontend.routing import pallas_call_on
 from pallas_np.frontend.versions import naming_what_is_missing
@@ -42,7 +42,7 @@ def _run_tiered(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequ
     return _compiler().run_tiered(call, *arrays, options=options)
 
 
-_RUN = {"tiered": _run_tiered, "compiled": _run_compiled, "interpreter": phase5.run}
+_RUN: dict[str, Run] = {"tiered": _run_tiered, "compiled": _run_compiled, "interpreter": phase5.run}
 
 
 def _prepare(call: KernelCall, options: Options) -> None:

@@ -78,7 +78,7 @@ class Compiled:
         self._num_bounds = call.num_dynamic_grid_bounds
         changed = [False] * self._num_bounds + [*call.written_prefetch, *call.changed_inputs]
         self._copied = [n for n, is_changed in enumerate(changed) if is_changed]
-        self._overwritten, aliases = overwritten(call), dict(map(reversed, call.aliases))
+        self._overwritten, aliases = overwritten(call), {output: given for given, output in call.aliases}
         self._new = [n for n in range(len(call.outputs)) if n not in aliases]
         places = {n: len(changed) + place for place, n in enumerate(self._new)}
         places.update((n, self._num_bounds + given) for n, given in aliases.items())

@@ -46,7 +46,9 @@ class Engine:
 
     def launch(self, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """Runs a kernel, and counts it; or lets the watcher run it, if there is one."""
-        _launches.add_one()
+        global _launches
+        with _counting:
+            _launches += 1
         return _watchers[-1](self, call, *arrays) if _watchers else self.run_unwatched(call, *arrays)
 
     def run_unwatched(self, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
@@ -70,24 +72,13 @@ def watched_by(run: Run) -> Iterator[None]:
         _watchers.remove(run)
 
 
-class _Counter:
-    """Counts, from any thread."""
-
-    def __init__(self) -> None:
-        self.value = 0
-        self._lock = threading.Lock()
-
-    def add_one(self) -> None:
-        with self._lock:
-            self.value += 1
-
-
-_launches = _Counter()
+_launches = 0
+_counting = threading.Lock()
 
 
 def launch_count() -> int:
     """How many kernels NumPy has run in this process so far: one for each launch, whatever the size of its grid."""
-    return _launches.value
+    return _launches
 
 
 _last_error: BaseException | None = None

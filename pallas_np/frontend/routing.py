@@ -86,8 +86,9 @@ class PallasCallable:
 
     @folded
     def __call__(self, *args: Any) -> Any:
-        leaves, tree = tree_util.tree_flatten(args)
-        if any(isinstance(leaf, core.Tracer) for leaf in leaves) or not core.trace_ctx.is_top_level():
+        leaves, tree = _flattened(args)
+        are_traced = tree is not None and any(isinstance(leaf, core.Tracer) for leaf in leaves)
+        if are_traced or not core.trace_ctx.is_top_level():
             # JAX's function is a jit: outside any other it would be compiled, and what it wraps is not.
             function: Any = self._function
             with self.tracing():
@@ -111,7 +112,7 @@ class PallasCallable:
 
     def traced(self, *args: Any) -> TracedCall | None:
         """The call traced for these arguments, from memory if it has been; `None` if only JAX can make sense of it."""
-        return self._remembered(args, *tree_util.tree_flatten(args))
+        return self._remembered(args, *_flattened(args))
 
     def _remembered(self, args: Sequence[Any], leaves: Sequence[Any], tree: Any) -> TracedCall | None:
         key = (tree, tuple(map(_abstract, leaves)), config.trace_context())
@@ -127,6 +128,14 @@ def _runs_at_once(trace: Any) -> bool:
     if isinstance(trace, (batching.BatchTrace, ad.JVPTrace, ad.LinearizeTrace)):
         return _runs_at_once(trace.parent_trace)
     return isinstance(trace, core.EvalTrace)
+
+
+_ARRAYS = {ArrayImpl, np.ndarray}
+
+
+def _flattened(args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
+    """The leaves of the arguments, and their pytree; of arguments that are all arrays, themselves and `None`."""
+    return (args, None) if _ARRAYS.issuperset(map(type, args)) else tree_util.tree_flatten(args)
 
 
 def _abstract(leaf: Any) -> Any:
