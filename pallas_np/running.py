@@ -42,7 +42,10 @@ def _run_tiered(call: KernelCall, *arrays: np.ndarray, options: Options) -> Sequ
     return _compiler().run_tiered(call, *arrays, options=options)
 
 
-_RUN: dict[str, Run] = {"tiered": _run_tiered, "compiled": _run_compiled, "interpreter": phase5.run}
+def _run_as(options: Options) -> Run:
+    """What runs kernels as the options say."""
+    by_name: dict[str, Run] = {"tiered": _run_tiered, "compiled": _run_compiled, "interpreter": phase5.run}
+    return _run_watched if options.watched else by_name[options.engine]
 
 
 def _prepare(call: KernelCall, options: Options) -> None:
@@ -60,7 +63,7 @@ def _compiler() -> ModuleType:
 @functools.cache
 def engine(options: Options) -> Engine:
     """The engine that runs kernels as `options` say."""
-    run = _run_watched if options.watched else _RUN[options.engine]
+    run = _run_as(options)
     return Engine("NumPy", run, options, prepare=_prepare if run in (_run_tiered, _run_compiled) else None)
 
 
