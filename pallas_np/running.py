@@ -117,7 +117,8 @@ def compile(call: Callable[..., Any], *args: Any, options: Options = _DEFAULT) -
       options: how the program runs.
 
     Returns:
-      A function of arrays of these shapes and dtypes.  Its `source` is the program; `save(path)` writes it to a file.
+      A function of arrays of these shapes and dtypes, which raises a `TypeError` for others.  Its `source` is the
+      program; `save(path)` writes it to a file.
 
     Raises:
       TypeError: if `call` is no such function, or does more than one `pallas_call` on its arguments.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 import subprocess
@@ -504,6 +505,26 @@ def test_the_callers_mistakes_are_jaxs_to_report() -> None:
         pl.pallas_call(lambda x_ref, out_ref: 1, out_shape=SHAPE)(X)
 
 
+def test_jaxs_search_for_nans_reaches_results() -> None:
+    def root(x_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = jnp.sqrt(x_ref[...])
+
+    call = pallas_np.pallas_call(root, jax.ShapeDtypeStruct((2,), jnp.float32))
+    below = np.array([4, -1], np.float32)
+    assert np.isnan(call(below)[1])
+    with jax.debug_nans(True), pytest.raises(FloatingPointError, match=r"\(nan\) encountered in pallas_call"):
+        call(below)
+    with jax.debug_infs(True), pytest.raises(FloatingPointError, match=r"\(inf\) encountered in pallas_call"):
+        call(np.array([4, np.inf], np.float32))
+
+
+def test_a_copy_of_a_call_is_the_call() -> None:
+    with pallas_np.installed():
+        call = scaled()
+        for _ in range(2):  # before it is called, and after
+            np.testing.assert_array_equal(copy.deepcopy(call)(X), call(X))
+
+
 def test_answers_live_where_the_arguments_live() -> None:
     device = jax.devices("cpu")[0]
     with pallas_np.installed():
@@ -538,26 +559,26 @@ def run(program: str, **environment: str) -> None:
     "dtype", ["bool", "int4", "uint8", "int32", "float8_e4m3fn", "float8_e5m2", "float16", "bfloat16", "complex64"]
 )
 def test_every_dtype_crosses_the_boundary(dtype: str) -> None:
-    def copy(x_ref: Any, out_ref: Any) -> None:
+    def copies(x_ref: Any, out_ref: Any) -> None:
         out_ref[...] = x_ref[...]
 
     x = jnp.arange(7).astype(dtype)
-    call = pl.pallas_call(copy, out_shape=jax.ShapeDtypeStruct(x.shape, x.dtype))
+    call = pl.pallas_call(copies, out_shape=jax.ShapeDtypeStruct(x.shape, x.dtype))
     with pallas_np.installed(), launches(2):
-        for got in (jax.jit(call)(x), pl.pallas_call(copy, out_shape=x)(x)):
+        for got in (jax.jit(call)(x), pl.pallas_call(copies, out_shape=x)(x)):
             assert got.dtype == x.dtype
             np.testing.assert_array_equal(got, x)
 
 
 def test_keys_cross_the_boundary() -> None:
-    def copy(key_ref: Any, out_ref: Any, uniform_ref: Any) -> None:
+    def copies(key_ref: Any, out_ref: Any, uniform_ref: Any) -> None:
         out_ref[...] = key_ref[...]
         uniform_ref[...] = jax.random.uniform(key_ref[...], (4,))
 
     key = jax.random.key(3)
     shapes = jax.ShapeDtypeStruct((), key.dtype), jax.ShapeDtypeStruct((4,), jnp.float32)
     with pallas_np.installed(), launches(2):
-        call = pl.pallas_call(copy, out_shape=shapes)
+        call = pl.pallas_call(copies, out_shape=shapes)
         for run in (call, jax.jit(call)):
             out, uniform = run(key)
             assert out == key
@@ -597,6 +618,15 @@ def test_two_devices_in_a_shard_map() -> None:
         with jax.default_device(second):
             free = jax.device_put(x)
         assert half(free).device == second and not half(free).committed
+        with jax.default_device(second):
+            assert half(x).device == half(jax.device_put(x)).device == second and not half(x).committed
+        try:
+            both = pl.pallas_call(lambda x, y, out: None, jax.ShapeDtypeStruct((1,), np.float32))
+            both(*(jax.device_put(x, device) for device in jax.devices()))
+        except ValueError as error:
+            assert "is committed to cpu:0, another to cpu:1" in str(error), error
+        else:
+            raise AssertionError("arguments on two devices are accepted")
         print("ran")
         """,
         XLA_FLAGS="--xla_force_host_platform_device_count=2",

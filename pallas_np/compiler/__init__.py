@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jax import ShapeDtypeStruct, tree
+from jax import tree, typeof
 
 from pallas_np import frontend, lax_numpy, phase5
 from pallas_np.compiler.exposure import overwritten
@@ -151,18 +151,28 @@ def _without_collections() -> Iterator[None]:
 class CompiledCall:
     """What `pallas_np.compile` returns: a function of the call's arguments.
 
+    Called with arguments of another pytree, shape or dtype than it was compiled for, it raises a `TypeError`.
+
     Attributes:
       source: the program.
     """
 
-    def __init__(self, traced: frontend.TracedCall, options: Options):
+    def __init__(self, traced: frontend.TracedCall, args: Sequence[Any], options: Options):
         self._traced = traced
+        leaves, self._structure = tree.flatten(tuple(args))
+        self._avals = list(map(typeof, leaves))
         self._compiled = Compiled(traced.call, options)
         self._engine = frontend.Engine("NumPy, compiled", self._compiled.run)
 
     @folded
     def __call__(self, *args: Any) -> Any:
-        return self._traced.run(self._engine, tree.leaves(args))
+        leaves, structure = tree.flatten(args)
+        avals = list(map(typeof, leaves))
+        if structure != self._structure or any(map(_differ, avals, self._avals)):
+            own = tree.unflatten(self._structure, map(str, self._avals))
+            given = tree.unflatten(structure, map(str, avals))
+            raise TypeError(f"{self._compiled.name} is compiled for {own}, not for {given}: compile it for these")
+        return self._traced.run(self._engine, leaves)
 
     @property
     def source(self) -> str:
@@ -170,8 +180,21 @@ class CompiledCall:
         return self._compiled.source
 
     def save(self, path: Any) -> None:
-        """Writes the source to `path`, and its large constants beside it, as `.npz`."""
+        """Writes the source to `path`, and its large constants beside it, as `.npz`.
+
+        The function in the file takes the call's operands, and after them an array for each output, to write to.  It
+        writes into an input whose memory is an output's (`input_output_aliases`) as well.
+
+        Raises:
+          ValueError: if it runs rules of phase 5, which work on the kernel's own equations: for blocks that reach past
+            their array, for random keys, and for the primitives that have no NumPy function of their own.
+        """
         self._compiled.save(path)
+
+
+def _differ(a: Any, b: Any) -> bool:
+    """Whether the two abstract values are of arrays of another shape or dtype."""
+    return (a.shape, a.dtype) != (b.shape, b.dtype)
 
 
 def compiled_call(call: Any, args: Sequence[Any], options: Options) -> CompiledCall:
@@ -182,17 +205,10 @@ def compiled_call(call: Any, args: Sequence[Any], options: Options) -> CompiledC
     """
     if not isinstance(call, frontend.PallasCallable):
         raise TypeError(f"compile takes what pallas_np.pallas_call(...) returned, not {type(call).__name__}")
-    traced = call.traced(*tree.map(_like, args))
+    traced = call.traced(*args)
     if traced is None:
         raise TypeError("compile takes a function that does one pallas_call on its arguments; this one does more")
-    return CompiledCall(traced, options)
-
-
-def _like(argument: Any) -> Any:
-    """An array of a `ShapeDtypeStruct`'s shape that takes no memory; anything else is itself."""
-    if not isinstance(argument, ShapeDtypeStruct):
-        return argument
-    return np.broadcast_to(np.zeros((), argument.dtype), argument.shape)
+    return CompiledCall(traced, args, options)
 
 
 _Programs = OrderedDict[Any, Compiled | None]
@@ -303,7 +319,8 @@ def _keep(programs: _Programs, key: Any, program: Compiled | None) -> None:
 def _key(call: KernelCall, options: Options) -> Any:
     """What a program depends on, the kernel aside."""
     operands = tuple((o.shape, o.dtype, o.block, o.index_map, o.indices) for o in call.inputs + call.outputs)
-    return options, call.grid, call.vmapped_dims, call.aliases, operands
+    split = len(call.prefetch), len(call.inputs)
+    return options, call.grid, call.vmapped_dims, call.aliases, split, operands
 
 
 pallas_call = frontend.pallas_call_on(frontend.Engine("the compiler", run))

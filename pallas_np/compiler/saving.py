@@ -91,7 +91,11 @@ def save(program: Program, source: str, path: Any) -> None:
     }
     others = [name for name, value in stored.items() if not isinstance(value, (np.ndarray, np.generic))]
     if others:
-        raise ValueError(f"{program.name} cannot be saved: it runs rules of phase 5 ({', '.join(others)})")
+        uses = [line.strip() for line in source.splitlines() if any(_mentions(line, name) for name in others)]
+        raise ValueError(
+            f"{program.name} cannot be saved: some of its lines run rules of phase 5 on the kernel's own equations:\n"
+            + "\n".join(uses)
+        )
     Path(path).write_text(source, encoding="utf-8")
     if stored:
         plain: dict[str, Any] = {

@@ -49,7 +49,9 @@ class Engine:
         global _launches
         with _counting:
             _launches += 1
-        return _watchers[-1](self, call, *arrays) if _watchers else self.run_unwatched(call, *arrays)
+        for watcher in reversed(_watchers):
+            return watcher(self, call, *arrays)
+        return self.run_unwatched(call, *arrays)
 
     def run_unwatched(self, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """Runs a kernel."""

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import tree_util
-from jax._src import callback, config, core, dtypes
+from jax._src import api_util, callback, config, core, dispatch, dtypes
 from jax._src.array import ArrayImpl
 from jax._src.interpreters import ad, batching, mlir
 from jax._src.lib import xla_client
@@ -96,6 +96,9 @@ class PallasCallable:
         traced = self._remembered(args, leaves, tree)
         return self._function(*args) if traced is None else traced.run(self._engine, leaves)
 
+    def __deepcopy__(self, memo: Any) -> PallasCallable:
+        return self  # as it is with any function
+
     def __getattr__(self, name: str) -> Any:
         if name == "_function":  # not there yet: a copy or an unpickled one
             raise AttributeError(name)
@@ -130,7 +133,7 @@ def _runs_at_once(trace: Any) -> bool:
     return isinstance(trace, core.EvalTrace)
 
 
-_ARRAYS = {ArrayImpl, np.ndarray}
+_ARRAYS = {ArrayImpl, np.ndarray, jax.ShapeDtypeStruct}
 
 
 def _flattened(args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
@@ -214,19 +217,45 @@ def to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], args: Sequence[
     else:  # what `jax.device_put` comes to, in a tenth of its time
         put, devices = xla_client.batched_device_put, [home._device]
         results = [put(_aval(out.shape, out.dtype), home, [out], devices, is_committed) for out in outs]
+    _check_special(results)
     return [_as_keys(result, aval.dtype) for result, aval in zip(results, out_avals)]
 
 
+def _check_special(results: Sequence[jax.Array]) -> None:
+    """Looks for what `jax_debug_nans` and `jax_debug_infs` forbid, as JAX's own operations do."""
+    try:
+        dispatch.check_special("pallas_call", results)
+    except api_util.InternalFloatingPointError as error:
+        raise FloatingPointError(f"invalid value ({error.ty}) encountered in {error.name}") from None
+
+
 def _home(args: Sequence[Any]) -> tuple[Any, bool]:
-    """Where the outputs of a call on these arguments go, and whether they are committed to it."""
-    first = None
+    """Where the outputs of a call on these arguments go, and whether they are committed to it.
+
+    Raises:
+      ValueError: if the arguments are committed to different devices.
+    """
+    home = first = None
     for arg in args:
         if isinstance(arg, (ArrayImpl, jax.Array)):
+            first = arg if first is None else first
             if arg.committed:
-                return _whole_on(arg), True
-            if first is None:
-                first = arg
-    return _only_on(jax.local_devices(backend="cpu")[0]) if first is None else _whole_on(first), False
+                own = _whole_on(arg)
+                if home is not None and own.device_set != home.device_set:
+                    both = [sorted(map(str, sharding.device_set)) for sharding in (home, own)]
+                    raise ValueError(
+                        f"incompatible devices: one argument is committed to {', '.join(both[0])}, another to "
+                        f"{', '.join(both[1])}; move them to the same with jax.device_put"
+                    )
+                home = own
+    if home is not None:
+        return home, True
+    default = config.default_device.value
+    if default is None and first is not None:
+        return _whole_on(first), False
+    if default is None or isinstance(default, str):
+        default = jax.local_devices(backend=default or "cpu")[0]
+    return _only_on(default), False
 
 
 def _whole_on(array: jax.Array) -> Any:

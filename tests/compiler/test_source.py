@@ -331,6 +331,34 @@ def test_the_sort_runs_where_there_is_no_jax(tmp_path: Path) -> None:
     assert done.stdout == "sorted\n", done.stderr
 
 
+def test_a_program_takes_what_it_was_compiled_for_and_nothing_else() -> None:
+    shape = jax.ShapeDtypeStruct((4, 8), np.float32)
+    call = pallas_np.pallas_call(_add, shape)
+    program = pallas_np.compile(call, shape, shape)
+    x = np.arange(32, dtype=np.float32).reshape(4, 8)
+    np.testing.assert_array_equal(program(x, jnp.asarray(x)), x + x)
+    np.testing.assert_array_equal(program(x, x.astype(np.float64)), x + x)  # float32 to JAX, without `jax_enable_x64`
+    for wrong in [(x,), (x, x, x), (x[:1], x), (x, x.astype(np.int32)), (x, 1.0), ((x, x),), ({"x": x}, x), ()]:
+        with pytest.raises(TypeError, match=r"compiled for \('float32\[4,8\]', 'float32\[4,8\]'\), not for"):
+            program(*wrong)
+
+
+def _add(x_ref: Any, y_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = x_ref[...] + y_ref[...]
+
+
+def test_a_program_is_compiled_for_keys_of_which_only_the_dtype_is_known() -> None:
+    def kernel(key_ref: Any, out_ref: Any) -> None:
+        out_ref[...] = jax.random.bits(key_ref[...], (4,))
+
+    key = jax.random.key(3)
+    call = pallas_np.pallas_call(kernel, jax.ShapeDtypeStruct((4,), jnp.uint32))
+    program = pallas_np.compile(call, jax.ShapeDtypeStruct((), key.dtype))
+    np.testing.assert_array_equal(program(key), jax.random.bits(key, (4,)))
+    with pytest.raises(ValueError, match="cannot be saved: some of its lines"):
+        program.save("nowhere.py")
+
+
 def test_compile_takes_what_pallas_call_returned() -> None:
     with pytest.raises(TypeError, match=r"takes what pallas_np\.pallas_call"):
         pallas_np.compile(np.sin, np.ones(3))
