@@ -49,7 +49,7 @@ class Engine:
         global _launches
         with _counting:
             _launches += 1
-        for watcher in reversed(_watchers):
+        for watcher in reversed(_watchers):  # the last one, which another thread may be taking away
             return watcher(self, call, *arrays)
         return self.run_unwatched(call, *arrays)
 

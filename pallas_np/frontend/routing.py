@@ -235,21 +235,22 @@ def _home(args: Sequence[Any]) -> tuple[Any, bool]:
     Raises:
       ValueError: if the arguments are committed to different devices.
     """
-    home = first = None
+    first = committed = None
     for arg in args:
         if isinstance(arg, (ArrayImpl, jax.Array)):
             first = arg if first is None else first
-            if arg.committed:
-                own = _whole_on(arg)
-                if home is not None and own.device_set != home.device_set:
-                    both = [sorted(map(str, sharding.device_set)) for sharding in (home, own)]
-                    raise ValueError(
-                        f"incompatible devices: one argument is committed to {', '.join(both[0])}, another to "
-                        f"{', '.join(both[1])}; move them to the same with jax.device_put"
-                    )
-                home = own
-    if home is not None:
-        return home, True
+            if not arg.committed:
+                continue
+            if committed is None:
+                committed = arg
+            elif arg.sharding.device_set != committed.sharding.device_set:
+                places = [", ".join(sorted(map(str, array.sharding.device_set))) for array in (committed, arg)]
+                raise ValueError(
+                    f"incompatible devices: one argument is committed to {places[0]}, another to {places[1]}; move "
+                    "them to the same with jax.device_put"
+                )
+    if committed is not None:
+        return _whole_on(committed), True
     default = config.default_device.value
     if default is None and first is not None:
         return _whole_on(first), False
