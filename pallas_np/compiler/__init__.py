@@ -83,6 +83,10 @@ class Compiled:
         places = {n: len(changed) + place for place, n in enumerate(self._new)}
         places.update((n, self._num_bounds + given) for n, given in aliases.items())
         self._outputs = [places[n] for n in range(len(call.outputs))]
+        # Most programs take their operands as they come, and after them memory for outputs all of which they write.
+        self._is_plain = not (self._needs_machine or self._num_bounds or self._copied or aliases) and len(
+            self._overwritten
+        ) == len(call.outputs)
 
     def _executed(self) -> Any:
         file = f"<pallas_np {self.name} {id(self):x}>"
@@ -113,6 +117,10 @@ class Compiled:
           KernelError: whatever goes wrong.
         """
         try:
+            if self._is_plain:
+                outputs = [grid.aligned_empty(output.shape, output.dtype) for output in call.outputs]
+                self._function(*arrays, *outputs)
+                return outputs
             machine = self._idle_machine or self._machine(call, arrays[: self._num_bounds])
             operands: list[Any] = list(arrays)
             for n in range(self._num_bounds):
@@ -216,8 +224,6 @@ _programs: weakref.WeakKeyDictionary[Jaxpr, _Programs] = weakref.WeakKeyDictiona
 """The programs of each kernel, for as long as there is the kernel; `None` where it was walked, and has none yet."""
 _MOST = 16
 """How many programs of one kernel are kept: for so many grids and blocks."""
-_latest: weakref.WeakKeyDictionary[KernelCall, weakref.ref[Compiled]] = weakref.WeakKeyDictionary()
-"""The program that each call ran last, which its next run finds without a key."""
 
 
 def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> Sequence[np.ndarray]:  # noqa: B008
@@ -290,8 +296,8 @@ def _has_program(call: KernelCall) -> bool:
 
 
 def _known(call: KernelCall, options: Options) -> Compiled | None:
-    """The program that ran this very call last, if these were its options."""
-    program = _latest.get(call, lambda: None)()
+    """The program that ran this very call last, which is found without a key, if these were its options."""
+    program = call.latest and call.latest()
     return program if program is not None and program.options is options else None
 
 
@@ -302,7 +308,7 @@ def _program(call: KernelCall, options: Options) -> Compiled:
     if program is None:
         program = Compiled(call, options)
         _keep(programs, key, program)
-    _latest[call] = weakref.ref(program)
+    call.keep_latest(program)
     return program
 
 

@@ -18,7 +18,9 @@ from pallas_np.compiler.program import Expression as Text
 from pallas_np.compiler.rearrangements import chosen, gathered, leading, note, taken
 from pallas_np.compiler.scalars import interval_of_elements
 from pallas_np.compiler.values import Spread, dtype_atom, is_known
+from pallas_np.compiler.zeros import lies_in_rows
 from pallas_np.frontend import Equation, Var
+from pallas_np.lax_numpy.reductions import LONGEST_SUM, MANY_ROWS
 from pallas_np.phase2 import BITWISE, COMPARISONS
 from pallas_np.phase2 import ELEMENTWISE as PHASE_2
 
@@ -552,6 +554,20 @@ def gather(spec: Specialiser, eqn: Equation, operand: Any, indices: Any) -> Any:
     return taken(spec, eqn.outvars[0].shape, found)
 
 
+def reduction(spec: Specialiser, eqn: Equation, x: Any) -> Any:
+    """Of each row of many: on a matrix of the rows; sums of float32 by `einsum`, which `lax_numpy` takes there, too."""
+    *sizes, length = x.shape
+    is_sum, rows = eqn.name == "reduce_sum", math.prod(sizes)
+    if eqn.params["axes"] != (len(sizes),) or rows < MANY_ROWS or not length or not _is_ordinary(x.dtype):
+        return None
+    x = spec.materialised(x)
+    if not lies_in_rows(x) or x.dtype.kind != "f" or (is_sum and (x.dtype != np.float32 or length > LONGEST_SUM)):
+        return None
+    text = 'np.einsum("ij->i", {0})' if is_sum else f"lax.{eqn.name}({{0}}, axes=(1,))"
+    found = spec.emit(text, [spec.strong(reshaped(spec, x, (rows, length)))], (rows,), x.dtype)
+    return reshaped(spec, found, sizes)
+
+
 def identity(spec: Specialiser, eqn: Equation, x: Any) -> Any:
     return x
 
@@ -567,6 +583,7 @@ expressions: dict[str, Callable[..., Any]] = {
     "concatenate": concatenate,
     "dot_general": dot_general,
     "gather": gather,
+    **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min"], reduction),
     "tile": tile,
     "copy": identity,
     "stop_gradient": identity,

@@ -13,6 +13,7 @@ from pallas_np.compiler.names import name_values
 from pallas_np.compiler.networks import join_steps
 from pallas_np.compiler.program import EVERYTHING, Atom, Block, Expression, Program, Roots, Statement, Symbol
 from pallas_np.compiler.reuse import reuse
+from pallas_np.compiler.zeros import relax_extrema
 
 
 def optimise(program: Program, *, elide_copies: bool = True, reuse_memory: bool = True) -> None:
@@ -20,6 +21,8 @@ def optimise(program: Program, *, elide_copies: bool = True, reuse_memory: bool 
     block = program.block
     drop_dead(program)
     if join_steps(block):
+        drop_dead(program)
+    if relax_extrema(program):
         drop_dead(program)
     if elide_copies:
         leave_out_copies(block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,6 +101,7 @@ class KernelCall:
       parallel_axes: axes of the grid along which programs may run at the same time.  On a TPU they are those that
         `dimension_semantics` declares parallel, and those that `vmap` added; on a GPU, all.
       jax_params: the parameters of JAX's own equation; empty if there is none.
+      latest: a weak reference to what an engine made of the call and ran last; `None` if there is nothing.
     """
 
     name: str
@@ -120,6 +122,11 @@ class KernelCall:
     is_gpu: bool = False
     parallel_axes: tuple[int, ...] = ()
     jax_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    latest: Callable[[], Any] | None = field(default=None, init=False, repr=False)
+
+    def keep_latest(self, program: Any) -> None:
+        """Makes `program` the `latest`, which lasts as long as somebody else keeps it."""
+        object.__setattr__(self, "latest", weakref.ref(program))
 
     @cached_property
     def num_dynamic_grid_bounds(self) -> int:

@@ -134,6 +134,7 @@ def _runs_at_once(trace: Any) -> bool:
 
 
 _ARRAYS = {ArrayImpl, np.ndarray, jax.ShapeDtypeStruct}
+_JAX_ARRAYS = {ArrayImpl}
 
 
 def _flattened(args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
@@ -165,10 +166,13 @@ class TracedCall:
 
     def run(self, engine: Engine, leaves: Sequence[Any]) -> Any:
         """Runs the kernel on the arguments and returns JAX arrays where the arguments live."""
-        given = [leaves[o] if isinstance(o, int) else o for o in self.operands]
-        args = [as_numpy(x, dtype) for x, dtype in zip(given, self._dtypes)]
+        if self._takes_its_arguments and _JAX_ARRAYS.issuperset(map(type, leaves)):
+            args: Any = map(np.asarray, leaves)
+        else:
+            given = [leaves[o] if isinstance(o, int) else o for o in self.operands]
+            args = map(as_numpy, given, self._dtypes)
         outs = to_jax(engine.launch(self.call, *args), self.out_avals, leaves)
-        return tree_util.tree_unflatten(self.out_tree, outs)
+        return outs[0] if self._is_one_array else tree_util.tree_unflatten(self.out_tree, outs)
 
     @functools.cached_property
     def _dtypes(self) -> list[Any]:
@@ -176,6 +180,15 @@ class TracedCall:
         call = self.call
         bounds = [np.dtype(np.int32)] * call.num_dynamic_grid_bounds
         return bounds + [ref.dtype for ref in call.prefetch] + [operand.dtype for operand in call.inputs]
+
+    @functools.cached_property
+    def _takes_its_arguments(self) -> bool:
+        """Whether the kernel call's operands are the arguments, in their order."""
+        return all(isinstance(o, int) and o == n for n, o in enumerate(self.operands))
+
+    @functools.cached_property
+    def _is_one_array(self) -> bool:
+        return len(self.out_avals) == 1 and tree_util.treedef_is_leaf(self.out_tree)
 
 
 def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
@@ -217,8 +230,12 @@ def to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], args: Sequence[
     else:  # what `jax.device_put` comes to, in a tenth of its time
         put, devices = xla_client.batched_device_put, [home._device]
         results = [put(_aval(out.shape, out.dtype), home, [out], devices, is_committed) for out in outs]
-    _check_special(results)
-    return [_as_keys(result, aval.dtype) for result, aval in zip(results, out_avals)]
+    if dispatch.needs_check_special():
+        _check_special(results)
+    for n, aval in enumerate(out_avals):
+        if _is_key(aval.dtype):
+            results[n] = jax.random.wrap_key_data(results[n], impl=aval.dtype._impl.name)
+    return results
 
 
 def _check_special(results: Sequence[jax.Array]) -> None:
@@ -238,10 +255,9 @@ def _home(args: Sequence[Any]) -> tuple[Any, bool]:
     first = committed = None
     for arg in args:
         if isinstance(arg, (ArrayImpl, jax.Array)):
-            first = arg if first is None else first
             if not arg.committed:
-                continue
-            if committed is None:
+                first = arg if first is None else first
+            elif committed is None:
                 committed = arg
             elif arg.sharding.device_set != committed.sharding.device_set:
                 places = [", ".join(sorted(map(str, array.sharding.device_set))) for array in (committed, arg)]
@@ -271,11 +287,6 @@ def _whole_on(array: jax.Array) -> Any:
 
 _aval = functools.lru_cache(core.ShapedArray)
 _only_on = functools.cache(SingleDeviceSharding)
-
-
-def _as_keys(words: jax.Array, dtype: Any) -> jax.Array:
-    """The keys that these words are, if that is the output's dtype."""
-    return jax.random.wrap_key_data(words, impl=dtype._impl.name) if _is_key(dtype) else words
 
 
 def _is_key(dtype: Any) -> bool:

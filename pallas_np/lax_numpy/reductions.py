@@ -26,12 +26,12 @@ Axes = tuple[int, ...]
 
 def reduce_sum(x: Array, axes: Axes) -> Array:
     """The sum over these axes, in x's dtype."""
-    if x.dtype.type is np.float32 and _has_many_rows(x, axes) and x.shape[-1] <= _LONGEST:
+    if x.dtype.type is np.float32 and _has_many_rows(x, axes) and x.shape[-1] <= LONGEST_SUM:
         return np.einsum("...i->...", x)
     return _accumulated(np.add, x, axes)
 
 
-_LONGEST = 1024
+LONGEST_SUM = 1024
 """Up to this length `einsum` sums a row as accurately as `add.reduce`, in half the time if there are many."""
 
 
@@ -98,7 +98,7 @@ def _bitwise(ufunc: np.ufunc, x: Array, axes: Axes) -> Array:
     return _reduced(ufunc, x, axes)
 
 
-_MANY = 32
+MANY_ROWS = 32
 """So many rows are reduced sooner by functions that take less time for each: `reduceat`, and `einsum` for sums."""
 
 
@@ -112,7 +112,7 @@ def _reduced(ufunc: np.ufunc, x: Array, axes: Axes) -> Array:
 
 def _has_many_rows(x: Array, axes: Axes) -> bool:
     """Whether each row of many, one after the other in memory, is reduced."""
-    return axes == (x.ndim - 1,) and x.size >= _MANY * x.shape[-1] > 0 and x.flags.c_contiguous
+    return axes == (x.ndim - 1,) and x.size >= MANY_ROWS * x.shape[-1] > 0 and x.flags.c_contiguous
 
 
 def argmax(x: Array, axes: Axes, index_dtype: np.dtype) -> Array:
