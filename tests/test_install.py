@@ -620,10 +620,12 @@ def test_two_devices_in_a_shard_map() -> None:
         assert half(free).device == second and not half(free).committed
         with jax.default_device(second):
             assert half(x).device == half(jax.device_put(x)).device == second and not half(x).committed
+        both = pl.pallas_call(lambda x, y, out: None, jax.ShapeDtypeStruct((1,), np.float32))
+        count = pallas_np.launch_count()
         try:
-            both = pl.pallas_call(lambda x, y, out: None, jax.ShapeDtypeStruct((1,), np.float32))
             both(*(jax.device_put(x, device) for device in jax.devices()))
         except ValueError as error:
+            assert pallas_np.launch_count() == count
             assert "is committed to cpu:0, another to cpu:1" in str(error), error
         else:
             raise AssertionError("arguments on two devices are accepted")

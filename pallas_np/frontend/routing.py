@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -165,13 +165,18 @@ class TracedCall:
     seconds: float
 
     def run(self, engine: Engine, leaves: Sequence[Any]) -> Any:
-        """Runs the kernel on the arguments and returns JAX arrays where the arguments live."""
+        """Runs the kernel on the arguments and returns JAX arrays where the arguments live.
+
+        Raises:
+          ValueError: if the arguments are committed to different devices; the kernel does not run then.
+        """
+        home = _home(leaves)
         if self._takes_its_arguments and _JAX_ARRAYS.issuperset(map(type, leaves)):
             args: Any = map(np.asarray, leaves)
         else:
             given = [leaves[o] if isinstance(o, int) else o for o in self.operands]
             args = map(as_numpy, given, self._dtypes)
-        outs = to_jax(engine.launch(self.call, *args), self.out_avals, leaves)
+        outs = _to_jax(engine.launch(self.call, *args), self.out_avals, home)
         return outs[0] if self._is_one_array else tree_util.tree_unflatten(self.out_tree, outs)
 
     @functools.cached_property
@@ -219,17 +224,21 @@ def is_ref(aval: Any) -> bool:
     return hasattr(aval, "inner_aval")
 
 
-def to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], args: Sequence[Any]) -> list[jax.Array]:
-    """The outputs as JAX arrays where the arguments live, without a copy where JAX allows it; the CPU if none does.
+class _Home(NamedTuple):
+    """Where outputs go: a sharding, and whether they are committed to it, as an operation's results can be in JAX."""
 
-    Like the results of any operation of JAX's they are committed to a device only if an argument is.
-    """
-    home, is_committed = _home(args)
-    if not isinstance(home, SingleDeviceSharding):
-        results = jax.device_put(list(outs), home)
+    sharding: Any
+    is_committed: bool
+
+
+def _to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], home: _Home) -> list[jax.Array]:
+    """The outputs as JAX arrays, without a copy where JAX allows it."""
+    sharding, is_committed = home
+    if not isinstance(sharding, SingleDeviceSharding):
+        results = jax.device_put(list(outs), sharding)
     else:  # what `jax.device_put` comes to, in a tenth of its time
-        put, devices = xla_client.batched_device_put, [home._device]
-        results = [put(_aval(out.shape, out.dtype), home, [out], devices, is_committed) for out in outs]
+        put, devices = xla_client.batched_device_put, [sharding._device]
+        results = [put(_aval(out.shape, out.dtype), sharding, [out], devices, is_committed) for out in outs]
     if dispatch.needs_check_special():
         _check_special(results)
     for n, aval in enumerate(out_avals):
@@ -246,8 +255,10 @@ def _check_special(results: Sequence[jax.Array]) -> None:
         raise FloatingPointError(f"invalid value ({error.ty}) encountered in {error.name}") from None
 
 
-def _home(args: Sequence[Any]) -> tuple[Any, bool]:
-    """Where the outputs of a call on these arguments go, and whether they are committed to it.
+def _home(args: Sequence[Any]) -> _Home:
+    """Where the outputs of a call on these arguments go: where the arguments live; the CPU if none is JAX's.
+
+    They are committed to a device only if an argument is.
 
     Raises:
       ValueError: if the arguments are committed to different devices.
@@ -266,13 +277,13 @@ def _home(args: Sequence[Any]) -> tuple[Any, bool]:
                     "them to the same with jax.device_put"
                 )
     if committed is not None:
-        return _whole_on(committed), True
+        return _Home(_whole_on(committed), True)
     default = config.default_device.value
     if default is None and first is not None:
-        return _whole_on(first), False
+        return _Home(_whole_on(first), False)
     if default is None or isinstance(default, str):
         default = jax.local_devices(backend=default or "cpu")[0]
-    return _only_on(default), False
+    return _Home(_only_on(default), False)
 
 
 def _whole_on(array: jax.Array) -> Any:
@@ -342,7 +353,8 @@ def route(primitive: Any, read: ReadCall) -> None:
         engine, avals = engine_of(params["interpret"]), list(map(core.typeof, args))
         if engine is None or any(map(is_ref, avals)):
             return run_in_jax(*args, **params)
-        return to_jax(engine.launch(read(avals, params), *map(as_numpy, args)), params["out_avals"], args)
+        home = _home(args)
+        return _to_jax(engine.launch(read(avals, params), *map(as_numpy, args)), params["out_avals"], home)
 
     @folded
     def lower(ctx: Any, *in_nodes: Any, **params: Any) -> Any:
