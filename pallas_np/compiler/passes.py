@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from pallas_np.compiler.dead import drop_dead
@@ -165,15 +164,8 @@ _OPERATIONS = 4
 
 def join_lines(block: Block) -> None:
     """Puts a value that is used once where it is used, if nothing in between writes to memory."""
-    counts = Counter(itertools.chain.from_iterable(statement.operands() for statement in _all(block)))
+    counts = Counter(itertools.chain.from_iterable(statement.operands() for statement in block.all_statements()))
     _join(block, counts)
-
-
-def _all(block: Block) -> Iterator[Statement]:
-    for statement in block.statements:
-        yield statement
-        for arm in statement.arms:
-            yield from _all(arm.block)
 
 
 def _join(block: Block, counts: Counter) -> None:

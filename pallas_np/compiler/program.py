@@ -6,7 +6,7 @@ import builtins
 import itertools
 import keyword
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,13 @@ class Block:
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.statements: list[Statement] = []
         self.known: dict[Any, Symbol] = {}
+
+    def all_statements(self) -> Iterator[Statement]:
+        """Its statements, and after each one those inside it."""
+        for statement in self.statements:
+            yield statement
+            for arm in statement.arms:
+                yield from arm.block.all_statements()
 
 
 @dataclass(eq=False, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def relax_extrema(program: Program) -> bool:
     Returns:
       Whether there were any.
     """
-    extrema = [statement for statement in _all(program.block) if _is_extremum(statement)]
+    extrema = [statement for statement in program.block.all_statements() if _is_extremum(statement)]
     seen = _seen(program.block) if extrema else set()
     relaxed = [statement for statement in extrema if seen.isdisjoint(statement.targets)]
     starts: dict[tuple[int, int], Symbol] = {}
@@ -44,13 +44,6 @@ def relax_extrema(program: Program) -> bool:
     for symbol in starts.values():
         program.block.statements.insert(0, Statement([symbol], symbol.expression))  # type: ignore[arg-type]
     return bool(relaxed)
-
-
-def _all(block: Block) -> Iterator[Statement]:
-    for statement in block.statements:
-        yield statement
-        for arm in statement.arms:
-            yield from _all(arm.block)
 
 
 def _is_extremum(statement: Statement) -> bool:
@@ -70,15 +63,20 @@ def _numpy_extremum(program: Program, expression: Expression, starts: dict[tuple
     reduction = _REDUCTION.fullmatch(expression.template)
     assert reduction is not None
     (x,), ufunc, axes = expression.operands, f"np.{reduction['name']}imum", ast.literal_eval(reduction["axes"])
-    if axes != (1,) or not isinstance(x, Symbol) or x.shape[0] < MANY_ROWS or not lies_in_rows(x):
+    if not isinstance(x, Symbol) or not _has_many_rows(x, axes):
         return Expression(f"{ufunc}.reduce({{0}}, {axes[0] if len(axes) == 1 else axes})", (x,))
     rows, length = x.shape
-    if x.expression is not None and x.expression.template.startswith("{0}.reshape("):
-        (x,) = x.expression.operands
     if (rows, length) not in starts:
         text = Expression(f"np.arange(0, {rows * length}, {length})")
         starts[rows, length] = Symbol("row_starts", (rows,), np.dtype(np.intp), program.block, expression=text)
-    return Expression(f"{ufunc}.reduceat({{0}}.reshape(-1), {{1}})", (x, starts[rows, length]))
+    is_reshaped = x.expression is not None and x.expression.template.startswith("{0}.reshape(")
+    whole = x.expression.operands[0] if is_reshaped else x  # type: ignore[union-attr]
+    return Expression(f"{ufunc}.reduceat({{0}}.reshape(-1), {{1}})", (whole, starts[rows, length]))
+
+
+def _has_many_rows(x: Symbol, axes: Sequence[int]) -> bool:
+    """Whether each row of a matrix of many is reduced."""
+    return axes == (1,) and len(x.shape) == 2 and x.shape[0] >= MANY_ROWS and lies_in_rows(x)
 
 
 def lies_in_rows(x: Symbol) -> bool:
