@@ -92,6 +92,7 @@ class Scope:
     refs: list[Ref]
     depth: int = 0
     effects: bool = True
+    copies: bool = True  # `interpret=True` has no DMAs inside a `jax.jit`
 
     def uses(self, value: Value) -> bool:
         """Whether a statement of this block reads the value."""
@@ -848,7 +849,7 @@ def masked(w: Writer, s: Scope) -> None:
 def copy(w: Writer, s: Scope) -> None:
     """A DMA from one ref to another."""
     targets = [ref for ref in s.refs if ref.writable and ref.readable and ref.kind == "exact"]
-    if not targets or not s.effects:
+    if not targets or not s.effects or not s.copies:
         return
     to = w.choose(targets)
     sources = [
@@ -892,7 +893,7 @@ def indented(lines: Sequence[str]) -> list[str]:
 
 
 def inner(s: Scope, *values: Value, effects: bool = True) -> Scope:
-    return Scope([], [*s.values, *values], s.refs, s.depth + 1, s.effects and effects)
+    return Scope([], [*s.values, *values], s.refs, s.depth + 1, s.effects and effects, s.copies)
 
 
 def when(w: Writer, s: Scope) -> None:
@@ -1073,6 +1074,7 @@ def function(w: Writer, s: Scope) -> None:
     mapped = how == "jax.vmap"
     given = replace(x, text=w.fresh("a"), shape=x.shape[1:] if mapped else x.shape)
     body = inner(s, given, effects=how == "jax.jit")
+    body.copies = False
     if how != "jax.jit":
         body.refs = []
     statements(w, body, 1, 3)
