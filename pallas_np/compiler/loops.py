@@ -9,7 +9,7 @@ import numpy as np
 
 from pallas_np.compiler.program import Arm, Atom, Block, Expression, Interval, Statement, Symbol
 from pallas_np.compiler.scalars import answered, index_symbol, interval_of, is_scalar
-from pallas_np.compiler.values import Spread, dtype_atom, is_known
+from pallas_np.compiler.values import dtype_atom, is_known
 from pallas_np.frontend import Equation, Jaxpr, Literal, Var, subjaxprs
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _pays(body: Jaxpr, turns: int, fixed: Sequence[Any], carried: Sequence[Any],
       carried: those that a turn has from the one before.
       xs: those of which each turn has an element.
     """
-    if turns * size_of(body) <= FEW or (turns <= 2 and any(map(_is_known_array, carried))):
+    if turns * size_of(body) <= FEW:
         return True
     own = {var for var, value in zip(body.invars, fixed) if is_known(value)} | set(body.constvars)
     rest = body.invars[len(fixed) :]
@@ -62,11 +62,6 @@ def _pays(body: Jaxpr, turns: int, fixed: Sequence[Any], carried: Sequence[Any],
         if stay == carries:
             return gains
         carries = stay
-
-
-def _is_known_array(value: Any) -> bool:
-    """Whether a loop begins with a known array, so that the first of two turns has less to do than the other."""
-    return value.shape != () and is_known(value.inner if isinstance(value, Spread) else value)
 
 
 def _known_in(body: Jaxpr, fixed: set[Var], changing: set[Var]) -> tuple[set[Any], bool]:

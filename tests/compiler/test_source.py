@@ -17,7 +17,7 @@ from jax.experimental import pallas as pl
 from kernel_cases import CASES
 
 import pallas_np
-from pallas_np import compiler, phase5
+from pallas_np import compiler
 from pallas_np.kernels.bitonic import bitonic_sorter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,25 +52,6 @@ def test_a_mask_that_holds_everywhere_is_gone() -> None:
     masks = [line for line in statements if " < " in line]
     assert len(masks) == 2, source  # a product that wraps, and the last row
     assert not any(gone in line for line in statements for gone in (" > ", " >= ", "rem", "&")), source
-
-
-@pytest.mark.parametrize("turns", [2, 3])
-def test_a_loop_of_two_turns_that_begins_with_a_known_array_is_written_out(turns: int) -> None:
-    def kernel(x_ref: Any, out_ref: Any) -> None:
-        def turn(k: Any, state: Any) -> Any:
-            best, total = state
-            for _ in range(10):
-                best = jnp.maximum(best, jnp.cos(x_ref[...] * k) - total)
-            return best, total * best + x_ref[...]
-
-        start = jnp.full((8, 128), -jnp.inf), jnp.zeros((8, 128))
-        best, total = lax.fori_loop(0, turns, turn, start)
-        out_ref[...] = best + total
-
-    x = np.random.default_rng(0).standard_normal((8, 128)).astype(np.float32)
-    program = pallas_np.compile(pallas_np.pallas_call(kernel, x), x)
-    assert ("    for " in program.source) == (turns > 2), program.source
-    np.testing.assert_array_equal(program(x), phase5.pallas_call(kernel, x)(x))
 
 
 def test_columns_that_stay_together_are_taken_together() -> None:
