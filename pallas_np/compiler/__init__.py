@@ -84,9 +84,8 @@ class Compiled:
         places.update((n, self._num_bounds + given) for n, given in aliases.items())
         self._outputs = [places[n] for n in range(len(call.outputs))]
         # Most programs take their operands as they come, and after them memory for outputs all of which they write.
-        self._is_plain = not (self._needs_machine or self._num_bounds or self._copied or aliases) and len(
-            self._overwritten
-        ) == len(call.outputs)
+        takes_others = self._needs_machine or self._num_bounds or self._copied or aliases
+        self._is_plain = len(self._overwritten) == len(call.outputs) and not takes_others
 
     def _executed(self) -> Any:
         file = f"<pallas_np {self.name} {id(self):x}>"
