@@ -258,12 +258,17 @@ def folded(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _R
         try:
             return function(*args, **kwargs)
         except KernelError as error:
-            if not full_tracebacks():
-                error.__context__ = None
-                error.__traceback__ = error.kernel_traceback
+            fold_traceback(error)
             raise  # which, unlike `raise error`, does not add this frame
 
     return fold
+
+
+def fold_traceback(error: KernelError) -> None:
+    """Makes the traceback of an error that is being raised lead from here to the kernel."""
+    if not full_tracebacks():
+        error.__context__ = None
+        error.__traceback__ = error.kernel_traceback
 
 
 def kernel_traceback(stack: Sequence[SourceLocation], values: Mapping[str, Any]) -> TracebackType | None:

@@ -236,8 +236,6 @@ def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> 
     Returns:
       Its outputs, in arrays of their own.
     """
-    if (known := _known(call, options)) is not None:
-        return known.run(call, *arrays)
     if not _has_program(call):
         return phase5.Interpreter(phase5.numpy_rules, options).run(call, *arrays)
     try:
@@ -257,8 +255,6 @@ def run_tiered(
 
     Arguments and result are those of `run`.
     """
-    if (known := _known(call, options)) is not None:
-        return known.run(call, *arrays)
     if _has_program(call) and _is_new(call, options):
         try:
             outputs = walked(call, arrays, options)
@@ -294,14 +290,11 @@ def _has_program(call: KernelCall) -> bool:
     return not (call.is_mesh or any(output.ref.is_semaphore for output in call.outputs))
 
 
-def _known(call: KernelCall, options: Options) -> Compiled | None:
-    """The program that ran this very call last, which is found without a key, if these were its options."""
-    program = call.latest and call.latest()
-    return program if program is not None and program.options is options else None
-
-
 def _program(call: KernelCall, options: Options) -> Compiled:
-    """The call's program: the one that was made before, also for another reading of the same call."""
+    """The call's program: the one that was made before, also for another reading of the same call.
+
+    A launch of this very call finds it without a key from now on.
+    """
     programs, key = _programs_of(call), _key(call, options)
     program = programs.get(key)
     if program is None:
@@ -328,4 +321,4 @@ def _key(call: KernelCall, options: Options) -> Any:
     return options, call.grid, call.vmapped_dims, call.aliases, split, operands
 
 
-pallas_call = frontend.pallas_call_on(frontend.Engine("the compiler", run))
+pallas_call = frontend.pallas_call_on(frontend.Engine("the compiler", run, Options(engine="compiled")))

@@ -9,7 +9,6 @@ what takes the time, which a program needs for them as well.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 
 from pallas_np import frontend, phase5
 from pallas_np.compiler.merging import View, merged
-from pallas_np.frontend import Atom, Equation, Jaxpr, KernelCall, all_equations
+from pallas_np.frontend import Atom, Equation, Jaxpr, KernelCall, Var, all_equations
 from pallas_np.frontend.primitives import pallas_call_p, scan_p
 from pallas_np.options import Options
 from pallas_np.phase1 import as_xla_computes
@@ -31,8 +30,10 @@ COMPILATION = 150
 """How many equations can be walked in the time that the compilation of a kernel without equations takes."""
 STEP = 8
 """How many equations can be walked in the time that a step of the grid takes."""
-HEAVY = 1e-5
-"""So many seconds of the processor for each equation walked are for its arrays: the walk itself takes a quarter."""
+HEAVY = 1 << 14
+"""So many elements for each equation walked take NumPy longer than the walk itself takes."""
+PRODUCTS = 16
+"""How many products of a dot take as long as an element of another equation."""
 
 
 class _Abandoned(Exception):
@@ -44,17 +45,19 @@ class _Walker(phase5.Interpreter):
 
     def __init__(self, options: Options, limit: int):
         super().__init__(phase5.numpy_rules, options)
-        self.limit, self.walked, self.start = limit, 0, time.thread_time()
-        self._bound: dict[Jaxpr, list[tuple[Equation, Callable[..., Any]]]] = {}
+        self.limit, self.walked, self.elements = limit, 0, 0
+        self._bound: dict[Jaxpr, tuple[list[tuple[Equation, Callable[..., Any]]], int]] = {}
 
     def eval_jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
         """The loop of phase 1, on equations for which the table has been asked before."""
-        self.walked += len(jaxpr.eqns)
-        if self.walked > self.limit and time.thread_time() - self.start < HEAVY * self.walked:
+        if jaxpr not in self._bound:
+            bound = [(eqn, self._rule_of(eqn)) for eqn in jaxpr.eqns]
+            self._bound[jaxpr] = bound, sum(map(_elements, jaxpr.eqns))
+        bound, elements = self._bound[jaxpr]
+        self.walked += len(bound)
+        self.elements += elements
+        if self.walked > self.limit and self.elements < HEAVY * self.walked:
             raise _Abandoned
-        bound = self._bound.get(jaxpr)
-        if bound is None:
-            bound = self._bound[jaxpr] = [(eqn, self._rule_of(eqn)) for eqn in jaxpr.eqns]
         env: dict[Atom, Any] = {literal: literal.value for literal in jaxpr.literals}
         env.update(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
@@ -108,6 +111,16 @@ def _least(jaxpr: Jaxpr) -> int:
     """How many equations a walk goes over, loops counted whose length stands in the jaxpr."""
     lengths = [eqn.params["length"] * _least(eqn.params["jaxpr"]) for eqn in jaxpr.eqns if eqn.primitive is scan_p]
     return len(jaxpr.eqns) + sum(lengths)
+
+
+def _elements(eqn: Equation) -> int:
+    """How many elements of its arrays an equation goes over, about, those of nested jaxprs aside."""
+    atoms = [atom for atom in eqn.invars + eqn.outvars if isinstance(atom, Var) and not atom.is_ref]
+    if eqn.name == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        lengths = (atoms[0].shape[axis] for axis in contracted)
+        return math.prod(lengths) * math.prod(eqn.outvars[0].shape) // PRODUCTS
+    return max((math.prod(atom.shape) for atom in atoms), default=0)
 
 
 def _viewed(array: np.ndarray, view: View) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,11 +47,12 @@ class Engine:
 
     def launch(self, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
         """Runs a kernel, and counts it; or lets the watcher run it, if there is one."""
-        global _launches
-        with _counting:
-            _launches += 1
+        next(_launches)
         for watcher in reversed(_watchers):  # the last one, which another thread may be taking away
             return watcher(self, call, *arrays)
+        program = call.latest and call.latest()
+        if program is not None and program.options is self.options:  # this engine made it, when it ran the call before
+            return program.run(call, *arrays)
         return self.run_unwatched(call, *arrays)
 
     def run_unwatched(self, call: KernelCall, *arrays: np.ndarray) -> Sequence[np.ndarray]:
@@ -74,13 +76,14 @@ def watched_by(run: Run) -> Iterator[None]:
         _watchers.remove(run)
 
 
-_launches = 0
-_counting = threading.Lock()
+_launches, _questions = itertools.count(), itertools.count()  # in a tenth of the time of a lock
+_asking = threading.Lock()
 
 
 def launch_count() -> int:
     """How many kernels NumPy has run in this process so far: one for each launch, whatever the size of its grid."""
-    return _launches
+    with _asking:  # to ask a counter counts, too
+        return next(_launches) - next(_questions)
 
 
 _last_error: BaseException | None = None

@@ -101,7 +101,8 @@ class KernelCall:
       parallel_axes: axes of the grid along which programs may run at the same time.  On a TPU they are those that
         `dimension_semantics` declares parallel, and those that `vmap` added; on a GPU, all.
       jax_params: the parameters of JAX's own equation; empty if there is none.
-      latest: a weak reference to what an engine made of the call and ran last; `None` if there is nothing.
+      latest: a weak reference to the program that an engine made of the call and ran last, which has its `options`, and
+        a `run` like the engine's; `None` if there is none.
     """
 
     name: str

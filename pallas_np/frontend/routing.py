@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,7 +26,7 @@ from jax.experimental import io_callback
 from jax.experimental import pallas as pl
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from pallas_np.errors import folded
+from pallas_np.errors import KernelError, fold_traceback, folded
 from pallas_np.frontend.devices import tracing_for
 from pallas_np.frontend.engines import Engine, engine_of, run_callback
 from pallas_np.frontend.kernel_call import KernelCall, kernel_call
@@ -84,17 +85,20 @@ class PallasCallable:
         self._function = make(kernel)
         self._traced: dict[Any, TracedCall | None] = {}
 
-    @folded
     def __call__(self, *args: Any) -> Any:
-        leaves, tree = _flattened(args)
-        are_traced = tree is not None and any(isinstance(leaf, core.Tracer) for leaf in leaves)
-        if are_traced or not core.trace_ctx.is_top_level():
-            # JAX's function is a jit: outside any other it would be compiled, and what it wraps is not.
-            function: Any = self._function
-            with self.tracing():
-                return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
-        traced = self._remembered(args, leaves, tree)
-        return self._function(*args) if traced is None else traced.run(self._engine, leaves)
+        try:
+            leaves, tree = _flattened(args)
+            are_traced = tree is not None and any(isinstance(leaf, core.Tracer) for leaf in leaves)
+            if are_traced or not core.trace_ctx.is_top_level():
+                # JAX's function is a jit: outside any other it would be compiled, and what it wraps is not.
+                function: Any = self._function
+                with self.tracing():
+                    return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
+            traced = self._remembered(args, leaves, tree)
+            return self._function(*args) if traced is None else traced.run(self._engine, leaves)
+        except KernelError as error:  # as `folded` does, without a function around this one
+            fold_traceback(error)
+            raise
 
     def __deepcopy__(self, memo: Any) -> PallasCallable:
         return self  # as it is with any function
@@ -118,7 +122,8 @@ class PallasCallable:
         return self._remembered(args, *_flattened(args))
 
     def _remembered(self, args: Sequence[Any], leaves: Sequence[Any], tree: Any) -> TracedCall | None:
-        key = (tree, tuple(map(_abstract, leaves)), config.trace_context())
+        abstract = _aval_of if tree is None and _JAX_ARRAYS.issuperset(map(type, leaves)) else core.typeof
+        key = (tree, tuple(map(abstract, leaves)), config.trace_context())
         traced = self._traced.get(key)
         if traced is None and key not in self._traced:
             with self.tracing():
@@ -142,8 +147,7 @@ def _flattened(args: Sequence[Any]) -> tuple[Sequence[Any], Any]:
     return (args, None) if _ARRAYS.issuperset(map(type, args)) else tree_util.tree_flatten(args)
 
 
-def _abstract(leaf: Any) -> Any:
-    return leaf.aval if isinstance(leaf, ArrayImpl) else core.typeof(leaf)
+_aval_of, _is_committed = attrgetter("aval"), attrgetter("committed")
 
 
 @dataclass(frozen=True)
@@ -170,14 +174,17 @@ class TracedCall:
         Raises:
           ValueError: if the arguments are committed to different devices; the kernel does not run then.
         """
-        home = _home(leaves)
-        if self._takes_its_arguments and _JAX_ARRAYS.issuperset(map(type, leaves)):
+        are_jax = _JAX_ARRAYS.issuperset(map(type, leaves))
+        home = _home(leaves if are_jax else list(filter(_is_jax, leaves)))
+        if are_jax and self._takes_its_arguments:
             args: Any = map(np.asarray, leaves)
         else:
             given = [leaves[o] if isinstance(o, int) else o for o in self.operands]
             args = map(as_numpy, given, self._dtypes)
-        outs = _to_jax(engine.launch(self.call, *args), self.out_avals, home)
-        return outs[0] if self._is_one_array else tree_util.tree_unflatten(self.out_tree, outs)
+        outs = _to_jax(engine.launch(self.call, *args), home)
+        if self._is_one_array:
+            return outs[0]
+        return tree_util.tree_unflatten(self.out_tree, _with_keys(outs, self.out_avals))
 
     @functools.cached_property
     def _dtypes(self) -> list[Any]:
@@ -193,7 +200,9 @@ class TracedCall:
 
     @functools.cached_property
     def _is_one_array(self) -> bool:
-        return len(self.out_avals) == 1 and tree_util.treedef_is_leaf(self.out_tree)
+        """Whether there is one output, outside any pytree, and no key."""
+        is_one = len(self.out_avals) == 1 and tree_util.treedef_is_leaf(self.out_tree)
+        return is_one and not _is_key(self.out_avals[0].dtype)
 
 
 def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
@@ -224,27 +233,30 @@ def is_ref(aval: Any) -> bool:
     return hasattr(aval, "inner_aval")
 
 
-class _Home(NamedTuple):
-    """Where outputs go: a sharding, and whether they are committed to it, as an operation's results can be in JAX."""
-
-    sharding: Any
-    is_committed: bool
+Home = tuple[Any, bool]
+"""Where outputs go: a sharding, and whether they are committed to it, as an operation's results can be in JAX."""
 
 
-def _to_jax(outs: Sequence[np.ndarray], out_avals: Sequence[Any], home: _Home) -> list[jax.Array]:
+def _to_jax(outs: Sequence[np.ndarray], home: Home) -> list[jax.Array]:
     """The outputs as JAX arrays, without a copy where JAX allows it."""
     sharding, is_committed = home
     if not isinstance(sharding, SingleDeviceSharding):
         results = jax.device_put(list(outs), sharding)
     else:  # what `jax.device_put` comes to, in a tenth of its time
-        put, devices = xla_client.batched_device_put, [sharding._device]
-        results = [put(_aval(out.shape, out.dtype), sharding, [out], devices, is_committed) for out in outs]
+        put, devices, results = xla_client.batched_device_put, [sharding._device], []
+        for out in outs:
+            results.append(put(_aval(out.shape, out.dtype), sharding, [out], devices, is_committed))
     if dispatch.needs_check_special():
         _check_special(results)
-    for n, aval in enumerate(out_avals):
-        if _is_key(aval.dtype):
-            results[n] = jax.random.wrap_key_data(results[n], impl=aval.dtype._impl.name)
     return results
+
+
+def _with_keys(outs: Sequence[jax.Array], out_avals: Sequence[Any]) -> list[jax.Array]:
+    """The outputs, those that are words of keys as keys."""
+    return [
+        jax.random.wrap_key_data(out, impl=aval.dtype._impl.name) if _is_key(aval.dtype) else out
+        for out, aval in zip(outs, out_avals)
+    ]
 
 
 def _check_special(results: Sequence[jax.Array]) -> None:
@@ -255,35 +267,34 @@ def _check_special(results: Sequence[jax.Array]) -> None:
         raise FloatingPointError(f"invalid value ({error.ty}) encountered in {error.name}") from None
 
 
-def _home(args: Sequence[Any]) -> _Home:
-    """Where the outputs of a call on these arguments go: where the arguments live; the CPU if none is JAX's.
+def _home(arrays: Sequence[jax.Array]) -> Home:
+    """Where the outputs of a call on these arrays go: where the arrays live; the CPU if there are none.
 
-    They are committed to a device only if an argument is.
+    They are committed to a device only if an array is.
 
     Raises:
-      ValueError: if the arguments are committed to different devices.
+      ValueError: if the arrays are committed to different devices.
     """
-    first = committed = None
-    for arg in args:
-        if isinstance(arg, (ArrayImpl, jax.Array)):
-            if not arg.committed:
-                first = arg if first is None else first
-            elif committed is None:
-                committed = arg
-            elif arg.sharding.device_set != committed.sharding.device_set:
-                places = [", ".join(sorted(map(str, array.sharding.device_set))) for array in (committed, arg)]
+    if any(map(_is_committed, arrays)):
+        first, *others = filter(_is_committed, arrays)
+        for other in others:
+            if other.sharding.device_set != first.sharding.device_set:
+                places = [", ".join(sorted(map(str, array.sharding.device_set))) for array in (first, other)]
                 raise ValueError(
                     f"incompatible devices: one argument is committed to {places[0]}, another to {places[1]}; move "
                     "them to the same with jax.device_put"
                 )
-    if committed is not None:
-        return _Home(_whole_on(committed), True)
+        return _whole_on(first), True
     default = config.default_device.value
-    if default is None and first is not None:
-        return _Home(_whole_on(first), False)
+    if default is None and arrays:
+        return _whole_on(arrays[0]), False
     if default is None or isinstance(default, str):
         default = jax.local_devices(backend=default or "cpu")[0]
-    return _Home(_only_on(default), False)
+    return _only_on(default), False
+
+
+def _is_jax(x: Any) -> bool:
+    return isinstance(x, jax.Array)
 
 
 def _whole_on(array: jax.Array) -> Any:
@@ -353,8 +364,9 @@ def route(primitive: Any, read: ReadCall) -> None:
         engine, avals = engine_of(params["interpret"]), list(map(core.typeof, args))
         if engine is None or any(map(is_ref, avals)):
             return run_in_jax(*args, **params)
-        home = _home(args)
-        return _to_jax(engine.launch(read(avals, params), *map(as_numpy, args)), params["out_avals"], home)
+        home = _home(list(filter(_is_jax, args)))
+        outs = _to_jax(engine.launch(read(avals, params), *map(as_numpy, args)), home)
+        return _with_keys(outs, params["out_avals"])
 
     @folded
     def lower(ctx: Any, *in_nodes: Any, **params: Any) -> Any:

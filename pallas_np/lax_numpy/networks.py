@@ -54,7 +54,7 @@ def _has_one_zero(x: Array) -> bool:
     if x.dtype.kind != "f":
         return True
     zeros = x == 0
-    return not zeros.any() or not x.view(f"i{x.itemsize}")[zeros].any()
+    return not np.count_nonzero(zeros) or not x.view(f"i{x.itemsize}")[zeros].any()
 
 
 def _minima_and_maxima(rows: Array, steps: tuple[Step, ...]) -> Array | None:
@@ -63,9 +63,10 @@ def _minima_and_maxima(rows: Array, steps: tuple[Step, ...]) -> Array | None:
     runs = rows.reshape(-1, size)
     if size > 1:
         counts = rows.itemsize == 1  # a stable sort of bytes counts them, which is quicker
-        runs = np.sort(runs, axis=-1, stable=counts)
+        runs = runs.copy()
+        runs.sort(axis=-1, stable=counts)
     last_of_each = runs[:, -1]  # a sort puts NaNs last
-    if rows.dtype.kind == "f" and not (last_of_each == last_of_each).all():
+    if rows.dtype.kind == "f" and np.count_nonzero(last_of_each != last_of_each):
         return None
     found = runs.reshape(rows.shape)
     if size > 1:

@@ -32,7 +32,7 @@ def _sorted(x: Array, axis: int) -> Array:
     result = np.sort(x, axis)
     if x.dtype.kind != "f" or not x.size:
         return result
-    if np.count_nonzero(result) == x.size and not np.isnan(result.take(-1, axis)).any():
+    if not np.count_nonzero(result == 0) and not np.isnan(result.take(-1, axis)).any():
         return result
     return np.sort(x, axis, "stable")
 

@@ -83,6 +83,14 @@ def test_the_sort_is_walked_at_first(programs: list[Any]) -> None:
         assert len(programs) == made
 
 
+@pytest.mark.parametrize("pallas_call", [pallas_np.pallas_call, compiler.pallas_call])
+def test_later_calls_find_the_program_without_a_key(pallas_call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = pallas_call(double, jax.ShapeDtypeStruct(X.shape, X.dtype))
+    call(X), call(X)
+    monkeypatch.setattr(compiler, "_key", lambda *_: pytest.fail("a key was made"))
+    np.testing.assert_array_equal(call(X), 2 * X)
+
+
 def test_programs_are_walked_together(monkeypatch: pytest.MonkeyPatch) -> None:
     call, arrays = traced(call_of(double, grid=(64,), in_specs=[ROW], out_specs=ROW), X)
     runs: list[tuple[int, ...]] = []
