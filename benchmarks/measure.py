@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
+import math
+import operator
 import resource
 import statistics
 import sys
@@ -29,6 +32,9 @@ from pallas_np.phase5 import grid
 
 SECONDS = 0.5  # how long warm calls are repeated
 MOST_CALLS = 200
+BATCH = 0.002  # seconds of calls between two looks at how fast the machine is
+DISTURBED = 1.1  # something slows it down if a fixed piece of work takes so many times its shortest time
+PATIENCE = 2.0  # seconds after which disturbed calls have to do
 ROUNDS = 3  # cold calls, unless one takes longer than LONG
 LONG = 3.0
 UNITS = {"linux": 1024, "darwin": 1}  # bytes in the unit of ru_maxrss
@@ -83,7 +89,7 @@ class Measurement:
       trace: seconds that JAX takes to trace such a kernel, the least of a few; 0 for a twin.
       own: `cold` without `trace`.
       second: seconds of the second call of such a kernel, the least of a few; 0 for a twin.
-      warm: seconds of a later call of the same callable, median.
+      warm: seconds of a later call of the same callable, the median of the least disturbed ones.
       peak: bytes by which the process's peak memory grew.
       correct: whether the result was the twin's, within the kernel's tolerance.
     """
@@ -197,7 +203,36 @@ def _warm(function: Callable[[], Any]) -> float:
     if once > LONG:  # nothing that is set up once weighs in it
         return once
     calls = max(3, min(MOST_CALLS, int(SECONDS / once)))
-    return statistics.median(seconds(function) for _ in range(calls))
+    return statistics.median(_least_disturbed(function, calls, min(calls, math.ceil(BATCH / once))))
+
+
+def _least_disturbed(function: Callable[[], Any], calls: int, batch: int) -> list[float]:
+    """Seconds of so many calls, those that the rest of the machine has slowed down least.
+
+    On a shared machine another's work on the same core can make everything take 1.7 times as long, for a fraction of a
+    second or for minutes.  How long a fixed piece of work takes, before and after each batch of calls, shows it.  So
+    calls are made until enough of them were undisturbed, or for `PATIENCE`.
+    """
+    end = time.perf_counter() + PATIENCE
+    batches: list[tuple[float, list[float]]] = []
+    quiet = 0
+    while quiet < calls and (time.perf_counter() < end or batch * len(batches) < calls):
+        before = _fixed_work()
+        times = [seconds(function) for _ in range(batch)]
+        batches.append((max(before, _fixed_work()), times))
+        limit = DISTURBED * min(work for work, _ in batches)
+        quiet = batch * sum(work <= limit for work, _ in batches)
+    batches.sort(key=operator.itemgetter(0))
+    return list(itertools.chain(*(times for _, times in batches)))[:calls]
+
+
+_NUMBERS = np.linspace(-1, 1, 4096, dtype=np.float32)
+_EXPONENTIALS = np.empty_like(_NUMBERS)
+
+
+def _fixed_work() -> float:
+    """The seconds that a few thousand exponentials take, the least of a few times: later ones find them in the cache."""
+    return min(seconds(lambda: np.exp(_NUMBERS, out=_EXPONENTIALS)) for _ in range(4))
 
 
 def peak_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import pallas_np
-from benchmarks import import_benchmark
+from benchmarks import import_benchmark, measure
 from benchmarks import report as reports
 from benchmarks.suite import CASES
 from pallas_np import compiler, phase5, phase_benchmark
@@ -53,6 +54,19 @@ def test_a_case_traces_its_kernel_at_the_first_call_of_each_callable(name: str) 
     for call in (first, first, second, second):
         jax.block_until_ready(call(*case.args))
     assert len(kernels) == 2 and kernels[0] is not kernels[1]
+
+
+@pytest.mark.parametrize("patience, wanted", [(60.0, [3, 3, 3, 3]), (0.0, [3, 3, 5, 5])])
+def test_warm_calls_are_the_least_disturbed(
+    patience: float, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In turn nothing else runs, something a little, and something all the time; time runs out, or does not."""
+    work = itertools.cycle([1.0, 1.7, 1.0, 1.0, 1.7, 1.3])  # before a batch and after it
+    durations = itertools.cycle([5, 5, 3, 3, 6, 6])  # of two calls in each batch
+    monkeypatch.setattr(measure, "_fixed_work", lambda: next(work))
+    monkeypatch.setattr(measure, "seconds", lambda function: function())
+    monkeypatch.setattr(measure, "PATIENCE", patience)
+    assert measure._least_disturbed(lambda: next(durations), 4, 2) == wanted
 
 
 @pytest.mark.slow
