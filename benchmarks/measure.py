@@ -231,7 +231,7 @@ _EXPONENTIALS = np.empty_like(_NUMBERS)
 
 
 def _fixed_work() -> float:
-    """The seconds that a few thousand exponentials take, the least of a few times: later ones find them in the cache."""
+    """The seconds that a few thousand exponentials take, the least of a few times: later ones find them cached."""
     return min(seconds(lambda: np.exp(_NUMBERS, out=_EXPONENTIALS)) for _ in range(4))
 
 
