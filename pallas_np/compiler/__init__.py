@@ -236,6 +236,9 @@ def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> 
     Returns:
       Its outputs, in arrays of their own.
     """
+    known = call.latest and call.latest()
+    if known is not None and known.options is options:
+        return known.run(call, *arrays)
     if not _has_program(call):
         return phase5.Interpreter(phase5.numpy_rules, options).run(call, *arrays)
     try:
@@ -293,7 +296,7 @@ def _has_program(call: KernelCall) -> bool:
 def _program(call: KernelCall, options: Options) -> Compiled:
     """The call's program: the one that was made before, also for another reading of the same call.
 
-    A launch of this very call finds it without a key from now on.
+    The next run of this very call finds it without a key.
     """
     programs, key = _programs_of(call), _key(call, options)
     program = programs.get(key)
@@ -321,4 +324,4 @@ def _key(call: KernelCall, options: Options) -> Any:
     return options, call.grid, call.vmapped_dims, call.aliases, split, operands
 
 
-pallas_call = frontend.pallas_call_on(frontend.Engine("the compiler", run, Options(engine="compiled")))
+pallas_call = frontend.pallas_call_on(frontend.Engine("the compiler", run))
