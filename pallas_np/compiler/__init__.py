@@ -236,8 +236,7 @@ def run(call: KernelCall, *arrays: np.ndarray, options: Options = Options()) -> 
     Returns:
       Its outputs, in arrays of their own.
     """
-    known = call.latest and call.latest()
-    if known is not None and known.options is options:
+    if (known := call.latest_with(options)) is not None:
         return known.run(call, *arrays)
     if not _has_program(call):
         return phase5.Interpreter(phase5.numpy_rules, options).run(call, *arrays)

@@ -31,7 +31,7 @@ COMPILATION = 150
 STEP = 8
 """How many equations can be walked in the time that a step of the grid takes."""
 HEAVY = 1 << 14
-"""So many elements for each equation walked take NumPy longer than the walk itself takes."""
+"""So many elements for each equation walked take NumPy about as long as the walk itself takes (measured on sorts)."""
 PRODUCTS = 16
 """How many products of a dot take as long as an element of another equation."""
 

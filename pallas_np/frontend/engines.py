@@ -50,8 +50,7 @@ class Engine:
         next(_launches)
         for watcher in reversed(_watchers):  # the last one, which another thread may be taking away
             return watcher(self, call, *arrays)
-        program = call.latest and call.latest()
-        if program is not None and program.options is self.options:  # this engine made it, when it ran the call before
+        if (program := call.latest_with(self.options)) is not None:  # this engine made it, when it ran the call before
             return program.run(call, *arrays)
         return self.run_unwatched(call, *arrays)
 

@@ -125,6 +125,11 @@ class KernelCall:
     jax_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     latest: Callable[[], Any] | None = field(default=None, init=False, repr=False)
 
+    def latest_with(self, options: Any) -> Any:
+        """The `latest`, if there still is one and these very options are its own; else `None`."""
+        program = self.latest and self.latest()
+        return program if program is not None and program.options is options else None
+
     def keep_latest(self, program: Any) -> None:
         """Makes `program` the `latest`, which lasts as long as somebody else keeps it."""
         object.__setattr__(self, "latest", weakref.ref(program))
