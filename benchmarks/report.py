@@ -283,7 +283,7 @@ def _step_goals(report: Report) -> Iterator[Goal]:
 
 def goal_table(report: Report, missed_only: bool = False) -> str:
     """The goals as a Markdown table: one line for each kernel and promise."""
-    lines = ["| promise | kernel | measured | at best | |", "|---|---|---:|---:|---|"]
+    lines = ["| promise | kernel | measured | at best | outcome |", "|---|---|---:|---:|---|"]
     for goal in goals(report):
         if missed_only and goal.kept:
             continue

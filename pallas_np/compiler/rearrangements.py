@@ -18,7 +18,7 @@ import numpy as np
 
 from pallas_np import lax_numpy
 from pallas_np.compiler.program import Symbol
-from pallas_np.lax_numpy.indexing import are_swapped, group_size
+from pallas_np.lax_numpy.indexing import group_size, swapped_size
 
 if TYPE_CHECKING:
     from pallas_np.compiler.specialise import Specialiser
@@ -114,10 +114,10 @@ _MANY = 1 << 12
 
 def _columns_taken(shape: tuple[int, ...], order: np.ndarray, itemsize: int) -> tuple[str, np.ndarray | None]:
     """The text that takes columns in this order, in groups if they stay together, and the order of the groups."""
+    if math.prod(shape) >= _MANY and 0 < (size := swapped_size(order)) * itemsize <= 8:
+        return f"lax.swap_neighbours({{0}}, {size})", None
     size = group_size(order, len(order), itemsize)
     groups, count = order[::size] // size, len(order) // size
-    if math.prod(shape) >= _MANY and are_swapped(groups, size, itemsize):
-        return f"lax.swap_neighbours({{0}}, {size})", None
     if size == 1:
         return "{0}.take({1}, axis=-1)", order
     grouped = (*shape[:-1], count, size)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .dtypes import NARROW_INTEGER_NUMS, UNSIGNED_OF_SIZE, Array, integer_limits, kind_of
-from .shapes import swap_neighbours
+from .shapes import WIDEST, swap_neighbours
 
 
 class GatherDimensionNumbers(NamedTuple):
@@ -160,8 +160,6 @@ def gather(
     return np.where(valid, result, _fill(operand.dtype, fill_value))
 
 
-_WIDEST = 32
-"""NumPy's `take` moves groups of up to so many bytes as quickly as single elements."""
 _MANY = 1 << 14
 """Of so many elements, it takes longer to take them one by one than to look for groups."""
 
@@ -176,22 +174,26 @@ def _taken(operand: Array, places: np.ndarray, axis: int) -> Array:
     """`operand.take(places, axis)`, in groups if elements stay together; no place is outside."""
     rest, length = operand.shape[:axis], operand.shape[axis]
     if axis == operand.ndim - 1 and operand.size >= _MANY and operand.flags.c_contiguous and places.size:
-        flat, itemsize = places.reshape(-1), operand.dtype.itemsize
-        size = group_size(flat, length, itemsize)
-        groups = flat[::size] // size
-        if len(flat) == length and are_swapped(groups, size, itemsize):
+        flat = places.reshape(-1)
+        if len(flat) == length and (size := swapped_size(flat)):
             return swap_neighbours(operand, size).reshape(*rest, *places.shape)
+        size = group_size(flat, length, operand.dtype.itemsize)
         if size > 1:
-            taken = operand.reshape(*rest, length // size, size).take(groups, axis, mode="wrap")
+            taken = operand.reshape(*rest, length // size, size).take(flat[::size] // size, axis, mode="wrap")
             return taken.reshape(*rest, *places.shape)
     return operand.take(places, axis, mode="wrap")  # the mode that checks least
 
 
-def are_swapped(groups: np.ndarray, size: int, itemsize: int) -> bool:
-    """Whether in this order of all groups each stands in the place of the one beside it, and `swap_neighbours` can."""
-    if size * itemsize > 8 or groups[0] != 1:
-        return False
-    return np.array_equal(groups, np.arange(len(groups)) ^ 1)
+def swapped_size(places: np.ndarray) -> int:
+    """How many neighbours change places with as many beside them, all along the axis; 0 if they do not.
+
+    Args:
+      places: (n,) array, n > 0: which elements to take from an axis of n elements.
+    """
+    size, length = int(places[0]), len(places)
+    if size < 1 or size & (size - 1) or length % (2 * size) or places[size] != 0:
+        return 0
+    return size if np.array_equal(places, np.arange(length) ^ size) else 0
 
 
 def group_size(places: np.ndarray, length: int, itemsize: int) -> int:
@@ -203,7 +205,7 @@ def group_size(places: np.ndarray, length: int, itemsize: int) -> int:
     if len(places) == 1 or places[1] - places[0] != 1:
         return 1
     starts = np.flatnonzero(places[1:] - places[:-1] != 1) + 1
-    bits = _WIDEST // itemsize | length | len(places) | int(places[0])
+    bits = WIDEST // itemsize | length | len(places) | int(places[0])
     bits |= int(np.bitwise_or.reduce(starts | places[starts]))
     return bits & -bits
 

@@ -57,15 +57,25 @@ def rev(x: Array, dimensions: tuple[int, ...]) -> Array:
     return x[tuple(index)]
 
 
+WIDEST = 32
+"""NumPy's `take` moves groups of up to so many bytes as quickly as single elements."""
+
+
 def swap_neighbours(x: Array, size: int) -> Array:
     """x with groups of `size` elements along its last axis, each with the one beside it in the other's place.
 
-    A group has 8 bytes at most.  Two slices of (128, 8, 128) floats are copied in 47 µs; `take` needs 110 µs.
+    The size is a power of two, and two groups or a multiple of two fill the axis.  Groups of 8 bytes at most are copied
+    as two slices: (128, 8, 128) floats in 47 µs, where `take` needs 110 µs.
     """
-    words = np.ascontiguousarray(x).view(UNSIGNED_OF_SIZE[size * x.itemsize])
-    result = np.empty_like(words)
-    result[..., ::2], result[..., 1::2] = words[..., 1::2], words[..., ::2]
-    return result.view(x.dtype)
+    if size * x.itemsize <= 8:
+        words = np.ascontiguousarray(x).view(UNSIGNED_OF_SIZE[size * x.itemsize])
+        result = np.empty_like(words)
+        result[..., ::2], result[..., 1::2] = words[..., 1::2], words[..., ::2]
+        return result.view(x.dtype)
+    together = min(size, builtins.max(1, WIDEST // x.itemsize))
+    count = x.shape[-1] // together
+    order = np.arange(count) ^ (size // together)
+    return x.reshape(*x.shape[:-1], count, together).take(order, axis=-2, mode="wrap").reshape(x.shape)
 
 
 def slice(

@@ -11,7 +11,7 @@ from jax import lax
 from lax_oracle import BFLOAT16, FLOATS, INTEGERS, NARROW, both, check, edge_values, run
 
 from pallas_np import lax_numpy
-from pallas_np.lax_numpy.indexing import group_size
+from pallas_np.lax_numpy.indexing import group_size, swapped_size
 
 FLOAT32 = np.dtype(np.float32)
 DTYPES = [FLOAT32, BFLOAT16, NARROW[0], np.dtype(bool)]
@@ -22,11 +22,9 @@ def label(value: object) -> str:
     return value.name if isinstance(value, np.dtype) else str(value)
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, BFLOAT16, np.float32, np.complex64], ids=str)
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, BFLOAT16, np.float32, np.complex64, np.complex128], ids=str)
 def test_neighbours_change_places(dtype, size):
-    if size * np.dtype(dtype).itemsize > 8:
-        return
     x = np.arange(2 * 3 * 16).reshape(2, 3, 16).astype(dtype)
     for operand in (x, x[:, ::2], x.transpose(2, 0, 1).copy().transpose(1, 2, 0)):
         before = operand.copy()
@@ -174,6 +172,20 @@ def test_gathers_of_many_columns_agree_with_taking_one_by_one(distance, dtype):
     columns = lax_numpy.GatherDimensionNumbers((0, 1), (2,), (2,))
     got = lax_numpy.gather(x, order[:256, None], columns, (4, 8, 1), "clip")
     assert np.array_equal(got, x[..., order[:256]])
+
+
+def test_swapped_neighbours_are_known_from_other_orders():
+    places = np.arange(16)
+    assert [swapped_size(places ^ size) for size in range(16)] == [
+        size if size in (1, 2, 4, 8) else 0 for size in range(16)
+    ]
+    for size in (1, 2, 4, 8):
+        for place in range(16):
+            other = places ^ size
+            other[place] = other[place - 1]
+            assert swapped_size(other) == 0
+    assert swapped_size(np.arange(12) ^ 2) == 2 and swapped_size((np.arange(16) ^ 8)[:12]) == 0
+    assert swapped_size(np.array([16, 1])) == swapped_size(np.array([-1, 0])) == swapped_size(np.array([1])) == 0
 
 
 def test_groups_are_the_widest_that_stay_together():
