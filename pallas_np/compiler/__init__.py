@@ -10,11 +10,10 @@ grid.  `passes.py` improves the program, `text.py` writes it down, `saving.py` m
 from __future__ import annotations
 
 import contextlib
-import gc
 import linecache
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from pallas_np.compiler.saving import full_source, save
 from pallas_np.compiler.text import function_source
 from pallas_np.errors import folded
 from pallas_np.frontend import Jaxpr, KernelCall
+from pallas_np.garbage import without_collections
 from pallas_np.options import Options
 from pallas_np.phase5 import grid
 
@@ -63,7 +63,7 @@ class Compiled:
         merge_steps: bool = True,
         reuse_memory: bool = True,
     ):
-        with _without_collections():
+        with without_collections():
             self._program, spec = specialised(call, options, merge_steps=merge_steps)
             optimise(self._program, elide_copies=elide_copies, reuse_memory=reuse_memory)
             self.options, self._needs_machine = options, spec.needs_machine
@@ -138,21 +138,6 @@ class Compiled:
         machine = phase5.Interpreter(phase5.numpy_rules, self.options)
         machine.call, machine.grid = call, frontend.grid_of(call, bounds)
         return machine
-
-
-@contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
-    """While a kernel is compiled little becomes garbage, and to search all of JAX's objects for it takes long.
-
-    A sort of 4,083 equations was compiled in 130 ms, and in 200 ms with Python's garbage collector on.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class CompiledCall:

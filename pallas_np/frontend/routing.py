@@ -32,6 +32,7 @@ from pallas_np.frontend.engines import Engine, engine_of, run_callback
 from pallas_np.frontend.kernel_call import KernelCall, kernel_call
 from pallas_np.frontend.primitives import pallas_call_p
 from pallas_np.frontend.versions import naming_what_is_missing
+from pallas_np.garbage import without_collections
 from pallas_np.options import Options
 
 
@@ -214,7 +215,8 @@ def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
 def trace(function: Callable[..., Any], *args: Any) -> TracedCall | None:
     """Traces what `pl.pallas_call` returned.  `None` if it is more than one `pallas_call` on its arguments."""
     start = time.perf_counter()
-    traced = function.trace(*args)  # type: ignore[attr-defined]
+    with without_collections():
+        traced = function.trace(*args)  # type: ignore[attr-defined]
     seconds = time.perf_counter() - start
     jaxpr = traced.jaxpr.jaxpr
     if [eqn.primitive for eqn in jaxpr.eqns] != [pallas_call_p] or jaxpr.outvars != jaxpr.eqns[0].outvars:
@@ -321,7 +323,7 @@ ReadCall = Callable[[Sequence[Any], dict[str, Any]], KernelCall]
 
 
 def _read(in_avals: Sequence[Any], params: dict[str, Any]) -> KernelCall:
-    with naming_what_is_missing():
+    with without_collections(), naming_what_is_missing():
         return kernel_call(params)
 
 

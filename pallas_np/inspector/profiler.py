@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from pallas_np import frontend, phase5
 from pallas_np.frontend import Engine, Equation, Jaxpr, KernelCall
 from pallas_np.frontend import primitives as p
+from pallas_np.garbage import without_collections
 from pallas_np.inspector.observed import Observed, Observer, Ref
 from pallas_np.inspector.profiling import GRID, PROGRAM, Entry, Profile, ProfiledLaunch, ProfiledStep
 from pallas_np.inspector.recording import Line
@@ -89,7 +88,7 @@ class Profiler(Observer):
             launch.preparation = -perf_counter()
             engine.prepare(call, engine.options)
             launch.preparation += perf_counter()
-        with _without_collections():
+        with without_collections():
             began = perf_counter()
             outputs = engine.run_unwatched(call, *arrays)
             launch.time = perf_counter() - began
@@ -191,18 +190,6 @@ def _times_of_nothing() -> tuple[float, float, float]:
     for _ in range(EQUATIONS):
         watched.eval_equation(eqn)
     return itself, profiler.profile.entries[-1].time, program.time
-
-
-@contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
-    """Within it Python collects no garbage: going through all of JAX's objects takes tens of milliseconds."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _launch_of(call: KernelCall, arrays: Sequence[np.ndarray], engine: str) -> ProfiledLaunch:
