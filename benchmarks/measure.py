@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import operator
+import os
 import resource
 import statistics
 import sys
@@ -34,7 +35,8 @@ SECONDS = 0.5  # how long warm calls are repeated
 MOST_CALLS = 200
 BATCH = 0.002  # seconds of calls between two looks at how fast the machine is
 DISTURBED = 1.1  # something slows it down if a fixed piece of work takes so many times its shortest time
-PATIENCE = 2.0  # seconds after which disturbed calls have to do
+PATIENCE = 4.0  # seconds after which disturbed calls have to do
+UNDISTURBED = "PALLAS_NP_UNDISTURBED"  # in the environment: seconds of the fixed piece of work, undisturbed, if known
 ROUNDS = 3  # cold calls, unless one takes longer than LONG
 LONG = 3.0
 UNITS = {"linux": 1024, "darwin": 1}  # bytes in the unit of ru_maxrss
@@ -152,16 +154,17 @@ def measure_twin(case: Case) -> Measurement:
 
 
 def measure_floor(case: Case) -> Measurement:
-    """Measures the kernel's floor, warm, called as the package calls a program: a library's under `jax.jit`."""
+    """Measures the kernel's floor, warm, called as the package calls a program: a library's in place of its kernel."""
     like = jax.eval_shape(case.make(_interpreted), *case.args)
 
-    def floor(*arrays: Any) -> np.ndarray:
+    def floor(*arrays: np.ndarray) -> np.ndarray:
         out = grid.aligned_empty(like.shape, like.dtype)
-        case.floor(*map(np.asarray, arrays), out=out)
+        case.floor(*arrays, out=out)
         return out
 
     if case.library:
-        call = jax.jit(lambda *args: jax.pure_callback(floor, like, *args))
+        arrays = tuple(map(np.asarray, case.args))  # the kernel's own operands are others
+        call = _with_callback(case, lambda: floor(*arrays))
     else:
         engine = frontend.Engine("the floor", lambda call, *arrays: [floor(*arrays)])
         call = case.make(frontend.pallas_call_on(engine))
@@ -172,22 +175,27 @@ def measure_floor(case: Case) -> Measurement:
 
 
 def measure_callback(case: Case) -> Measurement:
-    """Measures what `jax.jit` itself takes for a kernel in a callback: one that hands over arrays made before.
-
-    The operations of a library's function around its kernel stay, so that `jit` compiles them.
-    """
+    """Measures what `jax.jit` itself takes for a kernel in a callback: one that hands over an array made before."""
     args, done = case.args, case.twin(*(np.asarray(x) for x in case.args))
-
-    def handing_over(kernel: Any, out_shape: Any, **_: Any) -> Callable[..., Any]:
-        return lambda *args: jax.pure_callback(lambda *_: done, jax.typeof(done), *args)
-
     before = peak_memory()
     cold = []
     for _ in range(1 + ROUNDS):
-        function = jax.jit(case.make(handing_over))
-        cold.append(seconds(lambda: jax.block_until_ready(function(*args))))  # noqa: B023
-    warm = _warm(lambda: jax.block_until_ready(function(*args)))
+        call = _with_callback(case, lambda: done)
+        cold.append(seconds(lambda: jax.block_until_ready(call(*args))))  # noqa: B023
+    warm = _warm(lambda: jax.block_until_ready(call(*args)))
     return Measurement(min(cold[1:]), 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
+
+
+def _with_callback(case: Case, answer: Callable[[], np.ndarray]) -> Callable[..., Any]:
+    """The call under `jax.jit`, with a callback to `answer` in the place of its kernel.
+
+    The operations of a library's function around its kernel stay, so that `jit` compiles them.
+    """
+
+    def calling_back(kernel: Any, out_shape: Any, **_: Any) -> Callable[..., Any]:
+        return lambda *args: jax.pure_callback(lambda *_: answer(), out_shape, *args)
+
+    return jax.jit(case.make(calling_back))
 
 
 def seconds(function: Callable[[], Any]) -> float:
@@ -214,20 +222,27 @@ def _least_disturbed(function: Callable[[], Any], calls: int, batch: int) -> lis
     calls are made until enough of them were undisturbed, or for `PATIENCE`.
     """
     end = time.perf_counter() + PATIENCE
+    known = float(os.environ.get(UNDISTURBED, "inf"))
     batches: list[tuple[float, list[float]]] = []
     quiet = 0
     while quiet < calls and (time.perf_counter() < end or batch * len(batches) < calls):
         before = _fixed_work()
         times = [seconds(function) for _ in range(batch)]
         batches.append((max(before, _fixed_work()), times))
-        limit = DISTURBED * min(work for work, _ in batches)
+        limit = DISTURBED * min(known, *(work for work, _ in batches))
         quiet = batch * sum(work <= limit for work, _ in batches)
     batches.sort(key=operator.itemgetter(0))
     return list(itertools.chain(*(times for _, times in batches)))[:calls]
 
 
-_NUMBERS = np.linspace(-1, 1, 4096, dtype=np.float32)
-_EXPONENTIALS = np.empty_like(_NUMBERS)
+def undisturbed() -> float:
+    """The seconds of the fixed piece of work that `UNDISTURBED` stands for: the least in the time of some seconds."""
+    end = time.perf_counter() + PATIENCE
+    return min(_fixed_work() for _ in iter(lambda: time.perf_counter() < end, False))
+
+
+_NUMBERS, _EXPONENTIALS = (grid.aligned_empty((4096,), np.dtype(np.float32)) for _ in range(2))
+_NUMBERS[:] = np.linspace(-1, 1, 4096)
 
 
 def _fixed_work() -> float:

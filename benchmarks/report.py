@@ -40,6 +40,7 @@ def run(kernels: Sequence[str], engines: Sequence[str], repeats: int) -> Report:
     """
     from tqdm import tqdm
 
+    from benchmarks import measure
     from benchmarks.suite import CASES
 
     cases = {kernel: CASES[kernel]() for kernel in kernels}
@@ -51,10 +52,11 @@ def run(kernels: Sequence[str], engines: Sequence[str], repeats: int) -> Report:
         if engine not in cases[kernel].too_long
     ]
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    environment = {**os.environ, measure.UNDISTURBED: str(measure.undisturbed())}
     with tqdm(turns, unit="run", file=sys.stderr, disable=None) as bar:
         for kernel, engine in bar:
             bar.set_description(f"{kernel}, {engine}")
-            found.setdefault((kernel, engine), []).append(_in_fresh_process(kernel, engine))
+            found.setdefault((kernel, engine), []).append(_in_fresh_process(kernel, engine, environment))
     results = {
         kernel: {
             "name": case.name,
@@ -69,9 +71,10 @@ def run(kernels: Sequence[str], engines: Sequence[str], repeats: int) -> Report:
     return {"made_with": made_with(), "repeats": repeats, "kernels": results}
 
 
-def _in_fresh_process(kernel: str, engine: str) -> dict[str, Any]:
+def _in_fresh_process(kernel: str, engine: str, environment: dict[str, str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.measure", kernel, engine]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment)
     if done.returncode:
         raise RuntimeError(f"measuring {engine} on {kernel} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])

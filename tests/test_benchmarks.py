@@ -69,6 +69,23 @@ def test_warm_calls_are_the_least_disturbed(
     assert measure._least_disturbed(lambda: next(durations), 4, 2) == wanted
 
 
+@pytest.mark.parametrize("known, wanted", [(None, [4, 4, 4, 4]), ("1.0", [3, 3, 4, 4])])
+def test_a_process_that_was_disturbed_from_its_start_on_waits_if_it_knows_better(
+    known: str | None, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = iter([1.7, 1.7] * 3 + [1.0, 1.0] + [1.7, 1.7] * 40)
+    durations = iter([4, 4] * 3 + [3, 3] + [4, 4] * 40)
+    clock = itertools.count(0.0, 0.1)
+    monkeypatch.setattr(measure, "_fixed_work", lambda: next(work))
+    monkeypatch.setattr(measure, "seconds", lambda function: function())
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+    if known is None:
+        monkeypatch.delenv(measure.UNDISTURBED, raising=False)
+    else:
+        monkeypatch.setenv(measure.UNDISTURBED, known)
+    assert measure._least_disturbed(lambda: next(durations), 4, 2) == wanted
+
+
 @pytest.mark.slow
 def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
     file, drawing = tmp_path / "report.json", tmp_path / "report.png"
