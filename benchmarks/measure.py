@@ -29,6 +29,7 @@ from jax.experimental.pallas import tpu as pltpu
 import pallas_np
 from benchmarks.suite import CASES, Case, PallasCall, softmax, vector_add
 from pallas_np import compiler, frontend, phase5
+from pallas_np.garbage import without_collections
 from pallas_np.phase5 import grid
 
 SECONDS = 0.5  # how long warm calls are repeated
@@ -88,7 +89,8 @@ class Measurement:
 
     Attributes:
       cold: seconds from the call of a kernel never seen before to its result, the least of a few; 0 for a twin.
-      trace: seconds that JAX takes to trace such a kernel, the least of a few; 0 for a twin.
+      trace: seconds that JAX takes to trace such a kernel, with Python's garbage collector off, the least of a few; 0
+        for a twin.
       own: `cold` without `trace`.
       second: seconds of the second call of such a kernel, the least of a few; 0 for a twin.
       warm: seconds of a later call of the same callable, the median of the least disturbed ones.
@@ -132,7 +134,8 @@ def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float, float]],
     rounds: list[tuple[float, float, float]] = []
     while True:
         traced = case.make(_interpreted)
-        trace = seconds(lambda: jax.make_jaxpr(traced)(*case.args))  # noqa: B023
+        with without_collections():
+            trace = seconds(lambda: jax.make_jaxpr(traced)(*case.args))  # noqa: B023
         call = engine.make(case)
         start = time.perf_counter()
         result = jax.block_until_ready(call(*case.args))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
+import math
 import os
 import platform
 import statistics
@@ -122,15 +123,17 @@ def time_of(report: Report, kernel: str, engine: str, quantity: str) -> float | 
 
 
 def ratio(report: Report, kernel: str, quantity: str, slow: str, fast: str) -> float | None:
-    """How many times as much `slow` takes as `fast`."""
+    """How many times as much `slow` takes as `fast`; infinite if that took too little to be measured."""
     a, b = time_of(report, kernel, slow, quantity), time_of(report, kernel, fast, quantity)
-    return None if a is None or b is None else a / b
+    if a is None or b is None:
+        return None
+    return a / b if b > 0 else math.inf
 
 
 def ratios(report: Report, quantity: str, slow: str, fast: str) -> dict[str, float]:
-    """`ratio` for each kernel that both engines ran."""
+    """`ratio` for each kernel that both engines ran, if it is finite."""
     found = ((kernel, ratio(report, kernel, quantity, slow, fast)) for kernel in report["kernels"])
-    return {kernel: value for kernel, value in found if value is not None}
+    return {kernel: value for kernel, value in found if value is not None and math.isfinite(value)}
 
 
 def warm_ratios(report: Report, slow: str) -> dict[str, float]:
