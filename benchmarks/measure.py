@@ -221,8 +221,9 @@ def _least_disturbed(function: Callable[[], Any], calls: int, batch: int) -> lis
     """Seconds of so many calls, those that the rest of the machine has slowed down least.
 
     On a shared machine another's work on the same core can make everything take 1.7 times as long, for a fraction of a
-    second or for minutes.  How long a fixed piece of work takes, before and after each batch of calls, shows it.  So
-    calls are made until enough of them were undisturbed, or for `PATIENCE`.
+    second or for minutes.  How long a fixed piece of work takes, before and after each batch of calls, shows it, next
+    to its shortest time here, or to a shorter one that the environment tells.  So calls are made until enough of them
+    were undisturbed, or for `PATIENCE`.
     """
     end = time.perf_counter() + PATIENCE
     known = float(os.environ.get(UNDISTURBED, "inf"))
@@ -239,9 +240,12 @@ def _least_disturbed(function: Callable[[], Any], calls: int, batch: int) -> lis
 
 
 def undisturbed() -> float:
-    """The seconds of the fixed piece of work that `UNDISTURBED` stands for: the least in the time of some seconds."""
+    """The seconds that `UNDISTURBED` stands for: the least time of the fixed piece of work within `PATIENCE`."""
     end = time.perf_counter() + PATIENCE
-    return min(_fixed_work() for _ in iter(lambda: time.perf_counter() < end, False))
+    least = _fixed_work()
+    while time.perf_counter() < end:
+        least = min(least, _fixed_work())
+    return least
 
 
 _NUMBERS, _EXPONENTIALS = (grid.aligned_empty((4096,), np.dtype(np.float32)) for _ in range(2))
