@@ -31,17 +31,30 @@ def main() -> int:
     )
     parser.add_argument("--repeats", type=int, default=3, help="processes for each engine on each kernel (default: 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to FILE")
+    parser.add_argument(
+        "--update", type=Path, metavar="FILE", help="put the kernels that are measured in the place of those in FILE"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them to FILE (.png, .svg, .pdf)")
     parser.add_argument("--from", type=Path, dest="source", metavar="FILE", help="read a report from FILE; run nothing")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error("--repeats must be 1 or more")
+    if options.update:
+        if options.source or set(options.engines) != set(reports.ENGINES):
+            parser.error("--update takes kernels that are measured now, on all engines")
+        kept = json.loads(options.update.read_text())
+        try:
+            reports.updated(kept, {"made_with": reports.made_with(), "kernels": {}})
+        except ValueError as error:
+            parser.error(f"{options.update} cannot be updated: {error}")
     if options.source:
         report = json.loads(options.source.read_text())
     else:
         report = reports.run(options.kernels, options.engines, options.repeats)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.update:
+        report = reports.updated(kept, report)
+    for file in filter(None, (options.json, options.update)):
+        file.write_text(json.dumps(report, indent=1) + "\n")
     for quantity, title in TITLES.items():
         print(f"## {title}\n\n{reports.table(report, quantity)}\n")
     print(f"## Goals\n\n{reports.goal_table(report)}\n")

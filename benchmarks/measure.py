@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -38,9 +38,10 @@ BATCH = 0.002  # seconds of calls between two looks at how fast the machine is
 DISTURBED = 1.1  # something slows it down if a fixed piece of work takes so many times its shortest time
 PATIENCE = 4.0  # seconds after which disturbed calls have to do
 UNDISTURBED = "PALLAS_NP_UNDISTURBED"  # in the environment: seconds of the fixed piece of work, undisturbed, if known
-ROUNDS = 3  # cold calls, unless one takes longer than LONG
+ROUNDS = 3  # fresh kernels, unless a cold call takes longer than LONG
 LONG = 3.0
 UNITS = {"linux": 1024, "darwin": 1}  # bytes in the unit of ru_maxrss
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -131,21 +132,23 @@ def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float, float]],
 
     The first one pays for what this kernel sets up in JAX, and counts only if there is no time for others.
     """
-    rounds: list[tuple[float, float, float]] = []
-    while True:
+    call: Callable[..., Any] = engine.make(case)
+    result: Any = None
+
+    def of_a_fresh_kernel() -> tuple[float, float, float]:
+        nonlocal call, result
         traced = case.make(_interpreted)
         with without_collections():
-            trace = seconds(lambda: jax.make_jaxpr(traced)(*case.args))  # noqa: B023
+            trace = seconds(lambda: jax.make_jaxpr(traced)(*case.args))
         call = engine.make(case)
         start = time.perf_counter()
         result = jax.block_until_ready(call(*case.args))
         cold = time.perf_counter() - start
-        second = seconds(lambda: jax.block_until_ready(call(*case.args)))  # noqa: B023
-        rounds.append((cold, trace, second))
-        if len(rounds) > ROUNDS:
-            return rounds[1:], call, result
-        if cold > LONG:
-            return rounds[-1:], call, result
+        return cold, trace, seconds(lambda: jax.block_until_ready(call(*case.args)))
+
+    first = of_a_fresh_kernel()
+    rounds = [first] if first[0] > LONG else _least_disturbed(of_a_fresh_kernel, ROUNDS, 1)
+    return rounds, call, result
 
 
 def measure_twin(case: Case) -> Measurement:
@@ -181,12 +184,15 @@ def measure_callback(case: Case) -> Measurement:
     """Measures what `jax.jit` itself takes for a kernel in a callback: one that hands over an array made before."""
     args, done = case.args, case.twin(*(np.asarray(x) for x in case.args))
     before = peak_memory()
-    cold = []
-    for _ in range(1 + ROUNDS):
+
+    def fresh() -> Callable[[], Any]:
         call = _with_callback(case, lambda: done)
-        cold.append(seconds(lambda: jax.block_until_ready(call(*args))))  # noqa: B023
-    warm = _warm(lambda: jax.block_until_ready(call(*args)))
-    return Measurement(min(cold[1:]), 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
+        return lambda: jax.block_until_ready(call(*args))
+
+    fresh()()
+    cold = min(_least_disturbed(lambda: seconds(fresh()), ROUNDS, 1))
+    warm = _warm(fresh())
+    return Measurement(cold, 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
 
 
 def _with_callback(case: Case, answer: Callable[[], np.ndarray]) -> Callable[..., Any]:
@@ -214,11 +220,12 @@ def _warm(function: Callable[[], Any]) -> float:
     if once > LONG:  # nothing that is set up once weighs in it
         return once
     calls = max(3, min(MOST_CALLS, int(SECONDS / once)))
-    return statistics.median(_least_disturbed(function, calls, min(calls, math.ceil(BATCH / once))))
+    batch = min(calls, math.ceil(BATCH / once))
+    return statistics.median(_least_disturbed(lambda: seconds(function), calls, batch))
 
 
-def _least_disturbed(function: Callable[[], Any], calls: int, batch: int) -> list[float]:
-    """Seconds of so many calls, those that the rest of the machine has slowed down least.
+def _least_disturbed(function: Callable[[], _T], calls: int, batch: int) -> list[_T]:
+    """What so many calls return, those that the rest of the machine has slowed down least.
 
     On a shared machine another's work on the same core can make everything take 1.7 times as long, for a fraction of a
     second or for minutes.  How long a fixed piece of work takes, before and after each batch of calls, shows it, next
@@ -227,16 +234,16 @@ def _least_disturbed(function: Callable[[], Any], calls: int, batch: int) -> lis
     """
     end = time.perf_counter() + PATIENCE
     known = float(os.environ.get(UNDISTURBED, "inf"))
-    batches: list[tuple[float, list[float]]] = []
+    batches: list[tuple[float, list[_T]]] = []
     quiet = 0
     while quiet < calls and (time.perf_counter() < end or batch * len(batches) < calls):
         before = _fixed_work()
-        times = [seconds(function) for _ in range(batch)]
-        batches.append((max(before, _fixed_work()), times))
+        found = [function() for _ in range(batch)]
+        batches.append((max(before, _fixed_work()), found))
         limit = DISTURBED * min(known, *(work for work, _ in batches))
         quiet = batch * sum(work <= limit for work, _ in batches)
     batches.sort(key=operator.itemgetter(0))
-    return list(itertools.chain(*(times for _, times in batches)))[:calls]
+    return list(itertools.chain(*(found for _, found in batches)))[:calls]
 
 
 def undisturbed() -> float:

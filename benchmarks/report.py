@@ -36,8 +36,8 @@ def run(kernels: Sequence[str], engines: Sequence[str], repeats: int) -> Report:
       repeats: processes for each engine on each kernel.
 
     Returns:
-      What JSON can hold: for each kernel its name, its steps and, for each engine, the median, the least and the
-      most of each time in seconds and of the memory in bytes; and the versions and the machine.
+      What JSON can hold: for each kernel its name, its steps, the day, the processes and, for each engine, the median,
+      the least and the most of each time in seconds and of the memory in bytes; and the versions and the machine.
     """
     from tqdm import tqdm
 
@@ -65,11 +65,27 @@ def run(kernels: Sequence[str], engines: Sequence[str], repeats: int) -> Report:
             "dots": case.dots,
             "library": case.library,
             "too_long": dict(case.too_long),
+            "date": datetime.date.today().isoformat(),
+            "repeats": repeats,
             "engines": {engine: _spread(found[kernel, engine]) for engine in engines if (kernel, engine) in found},
         }
         for kernel, case in cases.items()
     }
-    return {"made_with": made_with(), "repeats": repeats, "kernels": results}
+    return {"made_with": made_with(), "kernels": results}
+
+
+def updated(kept: Report, new: Report) -> Report:
+    """A report in which the kernels of a new one take the place of those that were kept.
+
+    A kernel's ratios are of times that were measured together, and stay so.
+
+    Raises:
+      ValueError: if the two were not measured with the same versions and on the same kind of machine.
+    """
+    if kept["made_with"] != new["made_with"]:
+        old, now = (", ".join(map(" ".join, made["made_with"].items())) for made in (kept, new))
+        raise ValueError(f"it was measured with {old}; this is {now}: measure all kernels, and keep that")
+    return {**kept, "kernels": {**kept["kernels"], **new["kernels"]}}
 
 
 def _in_fresh_process(kernel: str, engine: str, environment: dict[str, str]) -> dict[str, Any]:
@@ -90,7 +106,7 @@ def _spread(measurements: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def made_with() -> dict[str, str]:
-    """The versions, the machine and the day of a measurement."""
+    """The versions and the machine of a measurement."""
     import jax
     import numpy as np
 
@@ -101,16 +117,20 @@ def made_with() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": str(os.cpu_count()),
-        "date": datetime.date.today().isoformat(),
     }
 
 
 def _processor() -> str:
+    """Its name, and on x86 the family and the model as well, since virtual machines often have but half of the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    of_the_first = dict(map(str.strip, line.split(":", 1)) for line in reversed(lines) if ":" in line)
+    name = of_the_first.get("model name", "unknown")
+    if "cpu family" not in of_the_first:
+        return name
+    return f"{name} (family {of_the_first['cpu family']}, model {of_the_first['model']})"
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
@@ -174,6 +194,8 @@ def _cell(found: dict[str, Any] | None, quantity: str) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds <= 0:  # the difference of two times, too small to be measured
+        return "≈ 0"
     for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if seconds >= unit:
             return f"{seconds / unit:.3g} {name}"

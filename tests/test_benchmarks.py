@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -17,6 +18,7 @@ import pytest
 import pallas_np
 from benchmarks import import_benchmark, measure
 from benchmarks import report as reports
+from benchmarks.__main__ import main as suite_main
 from benchmarks.suite import CASES
 from pallas_np import compiler, phase5, phase_benchmark
 
@@ -104,6 +106,50 @@ def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
     assert again.stdout == done.stdout
 
 
+def test_kernels_measured_anew_take_the_place_of_those_that_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (
+        made_up(tiered=dict.fromkeys(("cold", "trace", "own", "second", "warm", "peak"), n)) for n in (0.002, 0.001)
+    )
+    made_with = reports.made_with()
+    kept = {"made_with": made_with, "kernels": {**old["kernels"], "softmax": old["kernels"]["add"]}}
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(kept))
+    monkeypatch.setattr(reports, "run", lambda *_: {**new, "made_with": made_with})
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--kernels", "add", "--update", str(file)])
+    assert suite_main() == 0
+    found = json.loads(file.read_text())
+    assert list(found["kernels"]) == ["add", "softmax"]
+    assert [reports.time_of(found, kernel, "tiered", "warm") for kernel in found["kernels"]] == [0.001, 0.002]
+
+
+@pytest.mark.parametrize(
+    "made_with, options, message",
+    [
+        ({"processor": "another one"}, [], "it was measured with .*processor another one"),
+        ({}, ["--engines", "tiered"], "all engines"),
+        ({}, ["--from", "another.json"], "measured now"),
+    ],
+)
+def test_a_report_is_updated_only_with_what_can_be_compared(
+    made_with: dict[str, str],
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is refused before anything is measured."""
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps({"made_with": {**reports.made_with(), **made_with}, "kernels": {}}))
+    monkeypatch.setattr(reports, "run", lambda *_: pytest.fail("something was measured"))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--update", str(file), *options])
+    with pytest.raises(SystemExit):
+        suite_main()
+    assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+
+
 def test_importing_the_package_adds_little_to_importing_jax() -> None:
     assert import_benchmark.share(import_benchmark.seconds(repeats=3)) < import_benchmark.LIMIT
 
@@ -118,7 +164,7 @@ def made_up(**times: dict[str, float]) -> reports.Report:
         for engine, of in times.items()
     }
     kernel = {"name": "vector add", "steps": 97, "dots": False, "library": False, "too_long": {}, "engines": engines}
-    return {"made_with": {}, "repeats": 1, "kernels": {"add": kernel}}
+    return {"made_with": {}, "kernels": {"add": kernel}}
 
 
 def test_goals_are_ratios_of_what_was_measured() -> None:
@@ -178,6 +224,7 @@ def test_what_was_left_out_is_a_dash_in_the_table() -> None:
     report = made_up(tiered={"warm": 0.002}, twin={"warm": 0.0000015})
     table = reports.table(report, "warm")
     assert table.splitlines()[-1] == "| vector add | 2 ms | 1.5 µs |"
+    assert reports.table(made_up(tiered={"own": -0.0012}), "own").splitlines()[-1] == "| vector add | ≈ 0 |"
     report["kernels"]["add2"] = {**report["kernels"]["add"], "engines": {}}
     assert reports.table(report, "warm").splitlines()[-1] == "| vector add | – | – |"
 

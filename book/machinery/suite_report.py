@@ -35,12 +35,13 @@ def suite(folder: Path = RESULTS) -> str:
 
 def section(report: Report) -> Iterator[str]:
     """What a report says, paragraph by paragraph."""
-    made = report["made_with"]
+    made, kernels = report["made_with"], report["kernels"].values()
+    days = sorted({kernel["date"] for kernel in kernels})
     yield f"### JAX {made['jax']} {{ #suite-jax-{made['jax'].replace('.', '-')} }}"
     yield (
-        f"Measured on {made['date']}, **not when this page was built**, with Python {made['python']}, "
+        f"Measured on {' and '.join(days)}, **not when this page was built**, with Python {made['python']}, "
         f"JAX {made['jax']} and NumPy {made['numpy']} on {made['system']}, {made['cores']} cores, {made['processor']}. "
-        + spread(report["repeats"])
+        + spread({kernel["repeats"] for kernel in kernels})
     )
     cold, warm = ratios(report, "own", "interpret", "tiered"), warm_ratios(report, "interpret jit")
     yield from comparison(named(report, cold), "cold, without JAX's tracing, which both have to wait for")
@@ -53,11 +54,12 @@ def section(report: Report) -> Iterator[str]:
     yield from left_out(report)
 
 
-def spread(processes: int) -> str:
+def spread(processes: set[int]) -> str:
     """What a number of the report is made of."""
-    if processes == 1:
+    if processes == {1}:
         return "One fresh process for each engine on each kernel."
-    return f"Medians of {processes} fresh processes for each engine, with the least and the most below."
+    many = " or ".join(map(str, sorted(processes)))
+    return f"Medians of {many} fresh processes for each engine, with the least and the most below."
 
 
 def comparison(found: Mapping[str, float], measure: str) -> Iterator[str]:

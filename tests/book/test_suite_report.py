@@ -26,6 +26,8 @@ def kernel(name: str, steps: int, **engines: Any) -> dict[str, Any]:
         "dots": name.startswith("a library"),
         "library": name.startswith("a library"),
         "too_long": {"tpu": "takes a minute"},
+        "date": "2026-01-31",
+        "repeats": 3,
         "engines": found,
     }
 
@@ -36,7 +38,7 @@ def made_up(jax: str) -> dict[str, Any]:
     callback = engine(0.25, 0, 0.001)
     made_with = {
         **{"python": "3.11.7", "jax": jax, "numpy": "2.4.6", "system": "Linux x86_64", "processor": "A processor"},
-        **{"cores": "2", "date": "2026-01-31"},
+        "cores": "2",
     }
     kernels = {
         "softmax": kernel(
@@ -66,7 +68,7 @@ def made_up(jax: str) -> dict[str, Any]:
             twin=engine(0, 0, 0.002),
         ),
     }
-    return {"made_with": made_with, "repeats": 3, "kernels": kernels}
+    return {"made_with": made_with, "kernels": kernels}
 
 
 @pytest.fixture
@@ -83,6 +85,16 @@ def test_each_report_says_with_what_and_when_and_that_the_build_did_not_measure(
     assert newest < oldest
     assert page.count("Measured on 2026-01-31, **not when this page was built**, with Python 3.11.7, JAX 0.1") == 2
     assert "NumPy 2.4.6 on Linux x86_64, 2 cores, A processor. Medians of 3 fresh processes" in page
+
+
+def test_kernels_that_were_measured_anew_are_said_to_be_of_another_day() -> None:
+    import generated
+
+    report = made_up("0.12.0.1")
+    report["kernels"]["softmax"].update(date="2026-02-01", repeats=9)
+    text = "\n\n".join(generated.suite_report.section(report))
+    assert "Measured on 2026-01-31 and 2026-02-01, **not when" in text
+    assert "Medians of 3 or 9 fresh processes for each engine" in text
 
 
 def test_it_says_where_the_compiler_loses(page: str) -> None:
