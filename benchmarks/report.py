@@ -126,11 +126,12 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or "unknown"
-    of_the_first = dict(map(str.strip, line.split(":", 1)) for line in reversed(lines) if ":" in line)
-    name = of_the_first.get("model name", "unknown")
-    if "cpu family" not in of_the_first:
-        return name
-    return f"{name} (family {of_the_first['cpu family']}, model {of_the_first['model']})"
+    first: dict[str, str] = {}
+    for line in lines:
+        what, _, value = line.partition(":")
+        first.setdefault(what.strip(), value.strip())
+    name = first.get("model name", "unknown")
+    return f"{name} (family {first['cpu family']}, model {first['model']})" if "cpu family" in first else name
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
