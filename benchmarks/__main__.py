@@ -42,6 +42,8 @@ def main() -> int:
     if options.update:
         if options.source or set(options.engines) != set(reports.ENGINES):
             parser.error("--update takes kernels that are measured now, on all engines")
+        if not options.update.is_file():
+            parser.error(f"there is no {options.update} to be updated: --json writes a new report")
         kept = json.loads(options.update.read_text())
         try:
             reports.updated(kept, {"made_with": reports.made_with(), "kernels": {}})

@@ -132,8 +132,8 @@ def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float, float]],
 
     The first one pays for what this kernel sets up in JAX, and counts only if there is no time for others.
     """
-    call: Callable[..., Any] = engine.make(case)
-    result: Any = None
+    call: Callable[..., Any]
+    result: Any
 
     def of_a_fresh_kernel() -> tuple[float, float, float]:
         nonlocal call, result
@@ -189,9 +189,10 @@ def measure_callback(case: Case) -> Measurement:
         call = _with_callback(case, lambda: done)
         return lambda: jax.block_until_ready(call(*args))
 
-    fresh()()
+    first = fresh()
+    first()
     cold = min(_least_disturbed(lambda: seconds(fresh()), ROUNDS, 1))
-    warm = _warm(fresh())
+    warm = _warm(first)
     return Measurement(cold, 0.0, 0.0, 0.0, warm, peak_memory() - before, True)
 
 

@@ -88,6 +88,27 @@ def test_a_process_that_was_disturbed_from_its_start_on_waits_if_it_knows_better
     assert measure._least_disturbed(lambda: next(durations), 4, 2) == wanted
 
 
+@pytest.mark.parametrize("longest, wanted", [(60.0, {4.0, 8.0, 10.0}), (0.0, {0.0})])
+def test_cold_calls_are_the_least_disturbed(
+    longest: float, wanted: set[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first fresh kernel counts only if its call takes long; every later one is traced in the next even second."""
+    work = iter([1.7, 1.7, 1.0, 1.0, 1.0, 1.7, 1.0, 1.0, 1.0, 1.0])  # before a round and after it
+    clock = itertools.count(0.0)
+
+    def seconds(function: Any) -> float:
+        function()
+        return next(clock)
+
+    monkeypatch.setattr(measure, "_fixed_work", lambda: next(work))
+    monkeypatch.setattr(measure, "seconds", seconds)
+    monkeypatch.setattr(measure, "PATIENCE", 60.0)
+    monkeypatch.setattr(measure, "LONG", longest)
+    rounds, call, result = measure._cold(CASES["add"](), measure.ENGINES["tiered"])
+    assert {trace for _, trace, _ in rounds} == wanted
+    assert np.array_equal(result, call(*CASES["add"]().args))
+
+
 @pytest.mark.slow
 def test_the_suite_measures_and_keeps_a_report(tmp_path: Path) -> None:
     file, drawing = tmp_path / "report.json", tmp_path / "report.png"
@@ -148,6 +169,11 @@ def test_a_report_is_updated_only_with_what_can_be_compared(
     with pytest.raises(SystemExit):
         suite_main()
     assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+    file.unlink()
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--update", str(file)])
+    with pytest.raises(SystemExit):
+        suite_main()
+    assert "--json writes a new report" in capsys.readouterr().err
 
 
 def test_importing_the_package_adds_little_to_importing_jax() -> None:
