@@ -145,14 +145,16 @@ class _Writer:
         rule = _rules.get(eqn.primitive)
         if rule is not None:
             rule(self, eqn)
-        elif any(map(self.is_batched, eqn.invars)):
+            return
+        invars = list(map(self.read, eqn.invars))
+        if self.batched.isdisjoint(invars):
+            plain = phase5.numpy_rules.get(eqn.primitive)
+            require(plain is not None and not getattr(plain, "is_structure", False))
+            self.write(eqn, invars, eqn.outvars, eqn.params)
+        else:
             by_name = _value_rules.get(eqn.name)
             require(by_name is not None)
             by_name(self, eqn)  # type: ignore[misc]
-        else:
-            plain = phase5.numpy_rules.get(eqn.primitive)
-            require(plain is not None and not getattr(plain, "is_structure", False))
-            self.write(eqn, map(self.read, eqn.invars), eqn.outvars, eqn.params)
 
     def write(self, eqn: Equation, invars: Any, outvars: Any, params: dict[str, Any], primitive: Any = None) -> None:
         """An equation, with the source of the one that it comes from."""
@@ -307,7 +309,12 @@ def _pad(writer: _Writer, eqn: Equation) -> None:
 
 
 def _dot_general(writer: _Writer, eqn: Equation) -> None:
+    """As many products; or one with as many times the rows, if all programs multiply by the same."""
     (left, right), (left_batch, right_batch) = eqn.params["dimension_numbers"]
+    if not left_batch and not writer.is_batched(eqn.invars[1]):
+        numbers = (_shifted(writer, left), right), ((), ())
+        writer.answer(eqn, list(map(writer.read, eqn.invars)), {**eqn.params, "dimension_numbers": numbers})
+        return
     contracting = _shifted(writer, left), _shifted(writer, right)
     batch = _behind_axis(writer, left_batch), _behind_axis(writer, right_batch)
     params = {**eqn.params, "dimension_numbers": (contracting, batch)}

@@ -498,17 +498,25 @@ def interleaved(spec: Specialiser, values: Sequence[Any]) -> Any:
 
 
 def dot_general(spec: Specialiser, eqn: Equation, lhs: Any, rhs: Any) -> Any:
-    """A product of float32 matrices, or of as many on either side, is `@`."""
+    """A product of float32 matrices, or of many on the left, or on both sides, is `@`."""
     wanted = eqn.outvars[0]
     (left, right), (left_batch, right_batch) = eqn.params["dimension_numbers"]
-    rank, batch = len(wanted.shape), tuple(range(len(left_batch)))
-    if not (lhs.dtype == rhs.dtype == wanted.dtype == np.float32 and len(left) == 1 and rank == len(batch) + 2):
+    batch, rank = tuple(range(len(left_batch))), len(wanted.shape)
+    if not (lhs.dtype == rhs.dtype == wanted.dtype == np.float32 and len(left) == 1):
         return None
     if left_batch != batch or right_batch != batch or any(type(axis) is not int for axis in (*left, *right)):
         return None
-    atoms = _matrices(spec, lhs, left[0] == rank - 1), _matrices(spec, rhs, right[0] == rank - 2)
-    found = _one_product(spec, wanted, *atoms) if batch else None
-    return found or spec.emit("{0} @ {1}", atoms, wanted.shape, wanted.dtype, is_infix=True)
+    if len(lhs.shape) != rank or len(rhs.shape) != len(batch) + 2 or left[0] < rank - 2:
+        return None
+    lhs, rhs = _matrices(spec, lhs, left[0] == rank - 1), _matrices(spec, rhs, right[0] == len(batch))
+    if rank > 2:
+        alone = rank - 2 - len(batch)  # so many axes only the left one has
+        *sizes, k, n = (1,) * (len(batch) + 2 - len(rhs.shape)) + tuple(rhs.shape)
+        rhs = reshaped(spec, rhs, (*sizes, *(1,) * alone, k, n))
+        found = _one_product(spec, wanted, lhs, rhs)
+        if found is not None:
+            return found
+    return spec.emit("{0} @ {1}", [spec.strong(lhs), spec.strong(rhs)], wanted.shape, wanted.dtype, is_infix=True)
 
 
 def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any) -> Any:
@@ -516,29 +524,27 @@ def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any) -> Any:
 
     `None` where two matrices stand at the same place, and are multiplied with one another only.
     """
-    lhs, rhs = (x.value if isinstance(x, Constant) else x for x in (lhs, rhs))
-    rank = len(wanted.shape)
-    lefts, rights = ((1,) * (rank - len(x.shape)) + tuple(x.shape) for x in (lhs, rhs))
+    rank, rights = len(wanted.shape), tuple(rhs.shape)
+    lefts = (1,) * (rank - len(lhs.shape)) + tuple(lhs.shape)
     of_rows = [axis for axis in range(rank - 2) if rights[axis] == 1]
     of_columns = [axis for axis in range(rank - 2) if rights[axis] > 1]
     if any(lefts[axis] > 1 for axis in of_columns) or 0 in (*lefts, *rights):
         return None
     order = (*of_rows, rank - 2, *of_columns, rank - 1)
     rows = reshaped(spec, lhs, (math.prod(lefts[:-1]), lefts[-1]))
-    columns = transposed(spec, reshaped(spec, rhs, rights), order)
+    columns = transposed(spec, rhs, order)
     columns = reshaped(spec, columns, (rights[-2], math.prod(rights) // rights[-2]))
     shape = rows.shape[0], columns.shape[1]
     found = spec.emit("{0} @ {1}", [spec.strong(rows), spec.strong(columns)], shape, wanted.dtype, is_infix=True)
     return transposed(spec, reshaped(spec, found, [wanted.shape[axis] for axis in order]), np.argsort(order).tolist())
 
 
-def _matrices(spec: Specialiser, x: Any, is_right_way: bool) -> Atom:
+def _matrices(spec: Specialiser, x: Any, is_right_way: bool) -> Any:
     """An operand of `@`, which repeats what is to be repeated."""
     atom = spec.strong(x.inner if isinstance(x, Spread) and x.inner.shape[-2:] == x.shape[-2:] else x)
-    if is_right_way:
-        return atom
-    rank = len(shape_of(x))
-    return transposed(spec, atom, (*range(rank - 2), rank - 1, rank - 2))
+    value = atom.value if isinstance(atom, Constant) else atom
+    rank = len(value.shape)
+    return value if is_right_way else transposed(spec, value, (*range(rank - 2), rank - 1, rank - 2))
 
 
 def gather(spec: Specialiser, eqn: Equation, operand: Any, indices: Any) -> Any:

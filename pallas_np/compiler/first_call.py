@@ -19,6 +19,7 @@ from pallas_np import frontend, phase5
 from pallas_np.compiler.merging import View, merged
 from pallas_np.frontend import Atom, Equation, Jaxpr, KernelCall, Var, all_equations
 from pallas_np.frontend.primitives import pallas_call_p, scan_p
+from pallas_np.garbage import without_collections
 from pallas_np.options import Options
 from pallas_np.phase1 import as_xla_computes
 from pallas_np.phase5 import grid
@@ -90,7 +91,8 @@ def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> 
     if any(eqn.primitive in reporting_rules or eqn.primitive is pallas_call_p for eqn in equations):
         return None
     limit = COMPILATION + WALKS_PER_COMPILATION * len(equations)
-    larger, views = merged(call)
+    with without_collections():
+        larger, views = merged(call)
     walker = _Walker(options, limit)
     num_bounds, num_prefetch = call.num_dynamic_grid_bounds, len(call.prefetch)
     walker.call, walker.grid = larger, frontend.grid_of(larger, arrays[:num_bounds])

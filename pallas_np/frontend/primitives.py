@@ -6,6 +6,7 @@ JAX release.  A primitive that the installed release does not have is a `Missing
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from jax import lax
@@ -69,6 +70,7 @@ def value_primitives(name: str) -> list[Any]:
     return [primitive for primitive in found if primitive is not None]
 
 
+@functools.cache
 def lax_primitive(name: str) -> Any:
     """The primitive of values called `name` (`"add"`), or a `Missing` stand-in."""
     attribute = {"add_any": "add_jaxvals"}.get(name, name).replace("-", "_")

@@ -214,9 +214,13 @@ def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
 
 def trace(function: Callable[..., Any], *args: Any) -> TracedCall | None:
     """Traces what `pl.pallas_call` returned.  `None` if it is more than one `pallas_call` on its arguments."""
-    start = time.perf_counter()
     with without_collections():
-        traced = function.trace(*args)  # type: ignore[attr-defined]
+        return _traced(function, args)
+
+
+def _traced(function: Callable[..., Any], args: Sequence[Any]) -> TracedCall | None:
+    start = time.perf_counter()
+    traced = function.trace(*args)  # type: ignore[attr-defined]
     seconds = time.perf_counter() - start
     jaxpr = traced.jaxpr.jaxpr
     if [eqn.primitive for eqn in jaxpr.eqns] != [pallas_call_p] or jaxpr.outvars != jaxpr.eqns[0].outvars:

@@ -148,11 +148,12 @@ def gather(
     """
     axis, flattened, batch_rank, positions = _gather_plan(operand.shape, indices.shape, dimension_numbers, slice_sizes)
     clip = mode != "fill_or_drop"
+    if batch_rank and _are_alike(indices, batch_rank):
+        indices = indices[(0,) * batch_rank]
+        axis, flattened, positions = operand.ndim - 1, None, positions._replace(expanded=indices.shape[:-1])
     start, valid = _starts(indices, positions, clip)
     if flattened is None:
         result = _taken(operand, start.reshape(indices.shape[:-1]), axis)
-    elif batch_rank and _are_alike(start, batch_rank):
-        result = _taken(operand, start[(0,) * batch_rank], operand.ndim - 1)
     else:
         result = _taken(operand.reshape(flattened), start + positions.within, axis)
     if clip or valid is None:
@@ -166,8 +167,8 @@ _MANY = 1 << 14
 
 def _are_alike(x: np.ndarray, rank: int) -> bool:
     """Whether what stands along the last axes of x is the same at every place of its first `rank` axes."""
-    places = x.reshape(math.prod(x.shape[:rank]), -1)
-    return bool((places[1:] == places[:1]).all())
+    flat, length = x.reshape(-1), math.prod(x.shape[rank:])
+    return not np.count_nonzero(flat[length:] != flat[:-length])
 
 
 def _taken(operand: Array, places: np.ndarray, axis: int) -> Array:
@@ -193,7 +194,7 @@ def swapped_size(places: np.ndarray) -> int:
     size, length = int(places[0]), len(places)
     if size < 1 or size & (size - 1) or length % (2 * size) or places[size] != 0:
         return 0
-    return size if np.array_equal(places, np.arange(length) ^ size) else 0
+    return 0 if np.count_nonzero(places != np.arange(length) ^ size) else size
 
 
 def group_size(places: np.ndarray, length: int, itemsize: int) -> int:

@@ -15,7 +15,9 @@ from jax.experimental.pallas import tpu as pltpu
 
 from pallas_np import compiler, frontend, phase5
 from pallas_np.compiler import merging
+from pallas_np.compiler.first_call import walked
 from pallas_np.frontend.kernel_calls import kernel_calls
+from pallas_np.options import Options
 
 
 def floats(*shape: int) -> np.ndarray:
@@ -36,10 +38,11 @@ def grids(call: frontend.TracedCall) -> tuple[Any, Any]:
 
 
 def check(call: frontend.TracedCall, *args: np.ndarray) -> None:
-    """Compiled, merged or not, and walked: the same bits."""
+    """Compiled, merged or not, and walked, merged or not: the same bits."""
     wanted = phase5.run(call.call, *args)
-    for merge_steps in (True, False):
-        got = compiler.Compiled(call.call, merge_steps=merge_steps).run(call.call, *args)
+    results = [compiler.Compiled(call.call, merge_steps=merged).run(call.call, *args) for merged in (True, False)]
+    results.append(walked(call.call, args, Options()) or wanted)
+    for got in results:
         assert [x.tobytes() for x in got] == [x.tobytes() for x in wanted]
 
 
@@ -80,6 +83,21 @@ def multiplied(x: Any) -> Any:
     return jnp.dot(x, weights) + jnp.dot(jnp.dot(x, x.T), x) + jnp.dot(jnp.abs(weights[: x.shape[0], :8]), x[:8, :])
 
 
+def contracted(x: Any) -> Any:
+    x = jnp.round(jnp.nan_to_num(x, posinf=3)).astype(jnp.float32)
+    weights = lax.broadcasted_iota(jnp.float32, (8, 64, 64), 2) - 30
+
+    def dot(x: Any, y: Any, *axes: Any) -> Any:
+        return lax.dot_general(x, y, (axes, ((), ())))
+
+    from_columns = dot(x, weights[0, :8], (0,), (0,))[:8]
+    of_rows = dot(x[0], weights[0], (0,), (1,)) + dot(x, weights[:, :, 0], (0, 1), (0, 1))
+    of_columns = dot(x, weights[0, 0], (1,), (0,))[:, None]
+    of_halves = dot(x.reshape(2, 4, 64), weights[0], (2,), (0,)).reshape(x.shape)
+    of_pairs = dot(x.reshape(4, 2, 64), weights[1, :4], (0,), (0,))[0, 0]
+    return from_columns + of_rows + of_columns + of_halves + of_pairs
+
+
 def looped(x: Any) -> Any:
     total = lax.fori_loop(0, 3, lambda k, s: s * 0.5 + x * k, jnp.zeros_like(x))
     count, _ = lax.while_loop(lambda s: s[0] < 4, lambda s: (s[0] + 1, s[1] + x), (0, total))
@@ -96,7 +114,7 @@ def repeated(x: Any) -> Any:
     return jnp.tile(jnp.sum(x, 1, keepdims=True), (1, x.shape[1])) + jnp.tile(x, (1, 1))
 
 
-ROWWISE = [normalised, running, rearranged, ordered, gathered, multiplied, looped, placed, repeated]
+ROWWISE = [normalised, running, rearranged, ordered, gathered, multiplied, contracted, looped, placed, repeated]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=str)
