@@ -542,7 +542,7 @@ def _one_product(spec: Specialiser, wanted: Var, lhs: Any, rhs: Any) -> Any:
 def _matrices(spec: Specialiser, x: Any, is_right_way: bool) -> Any:
     """An operand of `@`, which repeats what is to be repeated."""
     atom = spec.strong(x.inner if isinstance(x, Spread) and x.inner.shape[-2:] == x.shape[-2:] else x)
-    value = atom.value if isinstance(atom, Constant) else atom
+    value: Any = atom.value if isinstance(atom, Constant) else atom
     rank = len(value.shape)
     return value if is_right_way else transposed(spec, value, (*range(rank - 2), rank - 1, rank - 2))
 

@@ -520,17 +520,24 @@ def scatter(w: Writer, s: Scope) -> None:
 
 
 def dot(w: Writer, s: Scope) -> None:
+    """A product of matrices, the second of which may be a constant, contracted over either axis of each."""
     x = w.pick(s, lambda v: len(v.shape) == 2 and (v.dtype in ("int32", "int8", "uint8") or v.kind == "whole"))
     if x is None:
         return
-    y = w.pick(s, lambda v: v.dtype == x.dtype and v.kind == x.kind and len(v.shape) == 2 and v.shape[1] == x.shape[1])
-    out = "float32" if x.is_float else "int32"
-    bound = x.bound * (y.bound if y else 0) * x.shape[1]
-    if y is None or x.shape[0] * y.shape[0] > MAX_SIZE or bound > EXACT_UP_TO["float32"]:
+    left, right = w.integer(0, 1), w.integer(0, 1)
+    terms = x.shape[left]
+    y = w.pick(s, lambda v: (v.dtype, v.kind, len(v.shape)) == (x.dtype, x.kind, 2) and v.shape[right] == terms)
+    if y is None or w.flip():
+        shape = (terms, w.integer(1, 4)) if right == 0 else (w.integer(1, 4), terms)
+        text = f"lax.broadcasted_iota({dtype_text(x.dtype)}, {shape}, {w.integer(0, 1)})"
+        y = Value(text, shape, x.dtype, "whole", max(shape))
+    shape, bound = (x.shape[1 - left], y.shape[1 - right]), x.bound * y.bound * terms
+    if prod(shape) > MAX_SIZE or bound > EXACT_UP_TO["float32"]:
         return
-    dimensions = (((1,), (1,)), ((), ()))
+    out = "float32" if x.is_float else "int32"
+    dimensions = (((left,), (right,)), ((), ()))
     text = f"lax.dot_general({x.text}, {y.text}, {dimensions}, preferred_element_type=jnp.{out})"
-    w.define(s, text, (x.shape[0], y.shape[0]), out, "whole" if x.is_float else "exact", bound)
+    w.define(s, text, shape, out, "whole" if x.is_float else "exact", bound)
 
 
 def make(w: Writer, s: Scope) -> None:
