@@ -29,7 +29,7 @@ from jax.experimental.pallas import tpu as pltpu
 import pallas_np
 from benchmarks.suite import CASES, Case, PallasCall, softmax, vector_add
 from pallas_np import compiler, frontend, phase5
-from pallas_np.garbage import without_collections
+from pallas_np.garbage import few_collections
 from pallas_np.phase5 import grid
 
 SECONDS = 0.5  # how long warm calls are repeated
@@ -92,7 +92,8 @@ class Measurement:
       cold: seconds from the call of a kernel never seen before to its result, the least of a few; 0 for a twin.
       trace: seconds that JAX takes to trace such a kernel, with Python's garbage collector off, the least of a few; 0
         for a twin.
-      own: `cold` without `trace`.
+      own: seconds of such a call without the tracing, the least of a few; the tracing is the call's own where that
+        times it, else `trace`.
       second: seconds of the second call of such a kernel, the least of a few; 0 for a twin.
       warm: seconds of a later call of the same callable, the median of the least disturbed ones.
       peak: bytes by which the process's peak memory grew.
@@ -117,8 +118,9 @@ def measure(case: Case, engine: Engine) -> Measurement:
         rounds, call, result = _cold(case, engine)
         warm = _warm(lambda: jax.block_until_ready(call(*case.args)))
         peak = peak_memory() - before
-    cold, trace, second = (min(column) for column in zip(*rounds))
-    return Measurement(cold, trace, cold - trace, second, warm, peak, _is_right(case, result))
+    cold, trace, second = (min(column) for column in list(zip(*rounds))[:3])
+    own = min((cold - inside for cold, _, _, inside in rounds if inside is not None), default=cold - trace)
+    return Measurement(cold, trace, own, second, warm, peak, _is_right(case, result))
 
 
 def _is_right(case: Case, result: Any) -> bool:
@@ -127,28 +129,40 @@ def _is_right(case: Case, result: Any) -> bool:
     return bool(np.allclose(np.asarray(result), answer, case.tolerance, case.tolerance))
 
 
-def _cold(case: Case, engine: Engine) -> tuple[list[tuple[float, float, float]], Callable[..., Any], Any]:
-    """(cold, tracing, second call) of several fresh kernel functions, the last one's call, and its result.
+_Round = tuple[float, float, float, float | None]
+
+
+def _cold(case: Case, engine: Engine) -> tuple[list[_Round], Callable[..., Any], Any]:
+    """(cold, tracing, second call, tracing within the cold call) of several fresh kernel functions.
 
     The first one pays for what this kernel sets up in JAX, and counts only if there is no time for others.
+
+    Returns:
+      The times, the last function's call, and its result.
     """
     call: Callable[..., Any]
     result: Any
 
-    def of_a_fresh_kernel() -> tuple[float, float, float]:
+    def of_a_fresh_kernel() -> _Round:
         nonlocal call, result
         traced = case.make(_interpreted)
-        with without_collections():
+        with few_collections():
             trace = seconds(lambda: jax.make_jaxpr(traced)(*case.args))
         call = engine.make(case)
         start = time.perf_counter()
         result = jax.block_until_ready(call(*case.args))
         cold = time.perf_counter() - start
-        return cold, trace, seconds(lambda: jax.block_until_ready(call(*case.args)))
+        return cold, trace, seconds(lambda: jax.block_until_ready(call(*case.args))), _time_traced(call, case)
 
     first = of_a_fresh_kernel()
     rounds = [first] if first[0] > LONG else _least_disturbed(of_a_fresh_kernel, ROUNDS, 1)
     return rounds, call, result
+
+
+def _time_traced(call: Callable[..., Any], case: Case) -> float | None:
+    """Seconds that JAX traced within the first call; `None` of what does not time it."""
+    traced = call.traced(*case.args) if isinstance(call, frontend.PallasCallable) else None
+    return None if traced is None else traced.seconds
 
 
 def measure_twin(case: Case) -> Measurement:

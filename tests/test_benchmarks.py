@@ -105,8 +105,27 @@ def test_cold_calls_are_the_least_disturbed(
     monkeypatch.setattr(measure, "PATIENCE", 60.0)
     monkeypatch.setattr(measure, "LONG", longest)
     rounds, call, result = measure._cold(CASES["add"](), measure.ENGINES["tiered"])
-    assert {trace for _, trace, _ in rounds} == wanted
+    assert {trace for _, trace, _, _ in rounds} == wanted
     assert np.array_equal(result, call(*CASES["add"]().args))
+
+
+@pytest.mark.parametrize("engine, knows", [("tiered", True), ("tiered jit", False), ("interpret", False)])
+def test_the_tracing_within_a_cold_call_is_known_where_the_call_times_it(engine: str, knows: bool) -> None:
+    with measure.ENGINES[engine].in_force():
+        rounds, _, _ = measure._cold(CASES["add"](), measure.ENGINES[engine])
+    assert all((inside is not None) == knows and cold > (inside or 0) for cold, _, _, inside in rounds)
+
+
+@pytest.mark.parametrize("inside, wanted", [((3.0, 5.0), 1.0), ((None, None), 3.0)])
+def test_the_own_share_is_the_cold_call_without_the_tracing(
+    inside: tuple[float | None, float | None], wanted: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tracing is that of the call itself where it is known, and else the least."""
+    rounds = [(5.0, 2.0, 1.0, inside[0]), (6.0, 3.0, 1.0, inside[1])]
+    monkeypatch.setattr(measure, "_cold", lambda *_: (rounds, lambda *_: 0.0, 0.0))
+    monkeypatch.setattr(measure, "_warm", lambda function: 0.5)
+    found = measure.measure(CASES["add"](), measure.ENGINES["tiered"])
+    assert (found.cold, found.trace, found.own, found.second) == (5.0, 2.0, wanted, 1.0)
 
 
 @pytest.mark.slow

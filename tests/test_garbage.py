@@ -1,41 +1,73 @@
-"""Python's garbage collector is off while a kernel is read, and as it was before afterwards."""
+"""Python's garbage collector has to wait while a kernel is seen for the first time, and is as before afterwards."""
 
 import gc
+import threading
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 import pallas_np
-from pallas_np.garbage import without_collections
+from pallas_np.garbage import MANY, few_collections
 
 
-@pytest.fixture(params=[True, False], ids=["on", "off"])
-def is_on(request):
-    """The collector as the user has it."""
-    was_on = gc.isenabled()
-    (gc.enable if request.param else gc.disable)()
+@pytest.fixture(params=[700, 0, 3 * MANY], ids=["on", "off", "hardly on"])
+def threshold(request):
+    """After how many new objects the user's collector looks at the youngest; 0 is never."""
+    before = gc.get_threshold()
+    gc.set_threshold(request.param, *before[1:])
     yield request.param
-    (gc.enable if was_on else gc.disable)()
+    gc.set_threshold(*before)
 
 
-def test_the_collector_is_left_as_it_was(is_on):
-    with without_collections():
-        assert not gc.isenabled()
-        with without_collections():
-            assert not gc.isenabled()
-        assert not gc.isenabled()
-    assert gc.isenabled() == is_on
-    with pytest.raises(ZeroDivisionError), without_collections():
+def waits_for() -> int:
+    return gc.get_threshold()[0]
+
+
+def test_the_collector_is_left_as_it_was(threshold):
+    waiting = MANY if threshold == 700 else threshold
+    with few_collections():
+        assert waits_for() == waiting
+        with few_collections():
+            assert waits_for() == waiting
+        assert waits_for() == waiting
+    assert waits_for() == threshold
+    with pytest.raises(ZeroDivisionError), few_collections():
         1 / 0  # noqa: B018
-    assert gc.isenabled() == is_on
+    assert waits_for() == threshold
 
 
-def test_nothing_is_collected_while_a_kernel_is_traced(is_on):
-    seen = []
+def test_the_last_of_several_threads_leaves_it_as_the_first_found_it(threshold):
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with few_collections():
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    with few_collections():
+        thread.start()
+        assert entered.wait(60)
+    assert waits_for() == (MANY if threshold == 700 else threshold)
+    leave.set()
+    thread.join()
+    assert waits_for() == threshold
+
+
+def test_garbage_is_collected_in_the_end():
+    before = gc.get_stats()[0]["collections"]
+    with few_collections():
+        kept = [[] for _ in range(MANY + 1000)]
+        assert gc.get_stats()[0]["collections"] > before or gc.get_stats()[1]["collections"]
+    assert len(kept) > MANY
+
+
+def test_nothing_is_collected_until_a_kernel_has_run_for_the_first_time(threshold):
+    seen, collections = [], []
 
     def doubled(x_ref, out_ref):
-        seen.append(gc.isenabled())
+        seen.append(waits_for())
         out_ref[...] = x_ref[...] * 2
 
     def wrong(x_ref, out_ref):
@@ -43,8 +75,14 @@ def test_nothing_is_collected_while_a_kernel_is_traced(is_on):
 
     x, out_shape = jnp.arange(8.0), jax.ShapeDtypeStruct((8,), jnp.float32)
     call = pallas_np.pallas_call(doubled, out_shape)
-    assert (call(x) == x * 2).all() and (call(x) == x * 2).all()
-    assert seen == [False] and gc.isenabled() == is_on
+    gc.callbacks.append(lambda phase, info: collections.append(phase))
+    try:
+        first = call(x)
+        assert collections.count("start") <= 1  # at the end
+    finally:
+        gc.callbacks.pop()
+    assert (first == x * 2).all() and (call(x) == x * 2).all()
+    assert seen == [MANY if threshold == 700 else threshold] and waits_for() == threshold
     with pytest.raises(ValueError, match="cannot be traced"):
         pallas_np.pallas_call(wrong, out_shape)(x)
-    assert gc.isenabled() == is_on
+    assert waits_for() == threshold

@@ -28,7 +28,7 @@ from pallas_np.compiler.saving import full_source, save
 from pallas_np.compiler.text import function_source
 from pallas_np.errors import folded
 from pallas_np.frontend import Jaxpr, KernelCall
-from pallas_np.garbage import without_collections
+from pallas_np.garbage import few_collections
 from pallas_np.options import Options
 from pallas_np.phase5 import grid
 
@@ -63,7 +63,7 @@ class Compiled:
         merge_steps: bool = True,
         reuse_memory: bool = True,
     ):
-        with without_collections():
+        with few_collections():
             self._program, spec = specialised(call, options, merge_steps=merge_steps)
             optimise(self._program, elide_copies=elide_copies, reuse_memory=reuse_memory)
             self.options, self._needs_machine = options, spec.needs_machine
@@ -244,7 +244,8 @@ def run_tiered(
     """
     if _has_program(call) and _is_new(call, options):
         try:
-            outputs = walked(call, arrays, options)
+            with few_collections():
+                outputs = walked(call, arrays, options)
         except Exception:
             phase5.run_to_the_error(call, *arrays, options=options)
             raise

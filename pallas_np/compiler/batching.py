@@ -463,11 +463,10 @@ def _cond(writer: _Writer, eqn: Equation) -> None:
 def _carried(writer: _Writer, body: Jaxpr, before: list[bool], carry: list[bool], after: list[bool]) -> list[bool]:
     """Which carries have the axis: those that get a result that has it, at the first turn or later."""
     while True:
-        found = writer.batcher.jaxpr(body, [*before, *carry, *after])[1]
-        grown = [a or b for a, b in zip(carry, found)]
-        if grown == carry:
+        found = writer.batcher.jaxpr(body, [*before, *carry, *after], carry)[1]
+        if found == carry:
             return carry
-        carry = grown
+        carry = found
 
 
 def _scan(writer: _Writer, eqn: Equation) -> None:

@@ -9,6 +9,7 @@ what takes the time, which a program needs for them as well.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -19,7 +20,6 @@ from pallas_np import frontend, phase5
 from pallas_np.compiler.merging import View, merged
 from pallas_np.frontend import Atom, Equation, Jaxpr, KernelCall, Var, all_equations
 from pallas_np.frontend.primitives import pallas_call_p, scan_p
-from pallas_np.garbage import without_collections
 from pallas_np.options import Options
 from pallas_np.phase1 import as_xla_computes
 from pallas_np.phase5 import grid
@@ -46,24 +46,26 @@ class _Walker(phase5.Interpreter):
 
     def __init__(self, options: Options, limit: int):
         super().__init__(phase5.numpy_rules, options)
-        self.limit, self.walked, self.elements = limit, 0, 0
-        self._bound: dict[Jaxpr, tuple[list[tuple[Equation, Callable[..., Any]]], int]] = {}
+        self.limit, self.walked = limit, 0
+        self._bound: dict[Jaxpr, list[tuple[Equation, Callable[..., Any]]]] = {}
+        self._times: Counter[Jaxpr] = Counter()
+        self._elements: dict[Jaxpr, int] = {}
 
     def eval_jaxpr(self, jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
         """The loop of phase 1, on equations for which the table has been asked before."""
-        if jaxpr not in self._bound:
-            bound = [(eqn, self._rule_of(eqn)) for eqn in jaxpr.eqns]
-            self._bound[jaxpr] = bound, sum(map(_elements, jaxpr.eqns))
-        bound, elements = self._bound[jaxpr]
+        bound = self._bound.get(jaxpr)
+        if bound is None:
+            bound = self._bound[jaxpr] = [(eqn, self._rule_of(eqn)) for eqn in jaxpr.eqns]
         self.walked += len(bound)
-        self.elements += elements
-        if self.walked > self.limit and self.elements < HEAVY * self.walked:
+        self._times[jaxpr] += 1
+        if self.walked > self.limit and not self._is_heavy():
             raise _Abandoned
         env: dict[Atom, Any] = {literal: literal.value for literal in jaxpr.literals}
         env.update(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
+        value = env.__getitem__
         for eqn, rule in bound:
-            results = rule(*[env[atom] for atom in eqn.invars])
+            results = rule(*map(value, eqn.invars))
             if eqn.multiple_results:
                 env.update(zip(eqn.outvars, results, strict=True))
             else:
@@ -71,6 +73,13 @@ class _Walker(phase5.Interpreter):
             for var in eqn.dead:
                 del env[var]
         return [env[atom] for atom in jaxpr.outvars]
+
+    def _is_heavy(self) -> bool:
+        """Whether the arrays are what takes the time."""
+        for jaxpr in self._times.keys() - self._elements.keys():
+            self._elements[jaxpr] = sum(map(_elements, jaxpr.eqns))
+        elements = sum(times * self._elements[jaxpr] for jaxpr, times in self._times.items())
+        return elements >= HEAVY * self.walked
 
     def _rule_of(self, eqn: Equation) -> Callable[..., Any]:
         rule = self.rules.get(eqn.primitive)
@@ -91,8 +100,7 @@ def walked(call: KernelCall, arrays: Sequence[np.ndarray], options: Options) -> 
     if any(eqn.primitive in reporting_rules or eqn.primitive is pallas_call_p for eqn in equations):
         return None
     limit = COMPILATION + WALKS_PER_COMPILATION * len(equations)
-    with without_collections():
-        larger, views = merged(call)
+    larger, views = merged(call)
     walker = _Walker(options, limit)
     num_bounds, num_prefetch = call.num_dynamic_grid_bounds, len(call.prefetch)
     walker.call, walker.grid = larger, frontend.grid_of(larger, arrays[:num_bounds])

@@ -32,7 +32,7 @@ from pallas_np.frontend.engines import Engine, engine_of, run_callback
 from pallas_np.frontend.kernel_call import KernelCall, kernel_call
 from pallas_np.frontend.primitives import pallas_call_p
 from pallas_np.frontend.versions import naming_what_is_missing
-from pallas_np.garbage import without_collections
+from pallas_np.garbage import few_collections
 from pallas_np.options import Options
 
 
@@ -95,8 +95,15 @@ class PallasCallable:
                 function: Any = self._function
                 with self.tracing():
                     return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
-            traced = self._remembered(args, leaves, tree)
-            return self._function(*args) if traced is None else traced.run(self._engine, leaves)
+            key = self._key(leaves, tree)
+            traced = self._traced.get(key)
+            if traced is not None:
+                return traced.run(self._engine, leaves)
+            if key in self._traced:
+                return self._function(*args)
+            with few_collections():
+                traced = self._trace(key, args)
+                return self._function(*args) if traced is None else traced.run(self._engine, leaves)
         except KernelError as error:  # as `folded` does, without a function around this one
             fold_traceback(error)
             raise
@@ -120,15 +127,18 @@ class PallasCallable:
 
     def traced(self, *args: Any) -> TracedCall | None:
         """The call traced for these arguments, from memory if it has been; `None` if only JAX can make sense of it."""
-        return self._remembered(args, *_flattened(args))
+        key = self._key(*_flattened(args))
+        return self._traced[key] if key in self._traced else self._trace(key, args)
 
-    def _remembered(self, args: Sequence[Any], leaves: Sequence[Any], tree: Any) -> TracedCall | None:
+    def _key(self, leaves: Sequence[Any], tree: Any) -> Any:
+        """What the tracing depends on."""
         abstract = _aval_of if tree is None and _JAX_ARRAYS.issuperset(map(type, leaves)) else core.typeof
-        key = (tree, tuple(map(abstract, leaves)), config.trace_context())
-        traced = self._traced.get(key)
-        if traced is None and key not in self._traced:
-            with self.tracing():
-                traced = self._traced[key] = trace(self._function, *args)
+        return tree, tuple(map(abstract, leaves)), config.trace_context()
+
+    def _trace(self, key: Any, args: Sequence[Any]) -> TracedCall | None:
+        """Traces the call, and remembers it."""
+        with self.tracing():
+            traced = self._traced[key] = trace(self._function, *args)
         return traced
 
 
@@ -214,13 +224,9 @@ def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
 
 def trace(function: Callable[..., Any], *args: Any) -> TracedCall | None:
     """Traces what `pl.pallas_call` returned.  `None` if it is more than one `pallas_call` on its arguments."""
-    with without_collections():
-        return _traced(function, args)
-
-
-def _traced(function: Callable[..., Any], args: Sequence[Any]) -> TracedCall | None:
     start = time.perf_counter()
-    traced = function.trace(*args)  # type: ignore[attr-defined]
+    with few_collections():
+        traced = function.trace(*args)  # type: ignore[attr-defined]
     seconds = time.perf_counter() - start
     jaxpr = traced.jaxpr.jaxpr
     if [eqn.primitive for eqn in jaxpr.eqns] != [pallas_call_p] or jaxpr.outvars != jaxpr.eqns[0].outvars:
@@ -327,7 +333,7 @@ ReadCall = Callable[[Sequence[Any], dict[str, Any]], KernelCall]
 
 
 def _read(in_avals: Sequence[Any], params: dict[str, Any]) -> KernelCall:
-    with without_collections(), naming_what_is_missing():
+    with few_collections(), naming_what_is_missing():
         return kernel_call(params)
 
 

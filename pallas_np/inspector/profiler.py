@@ -12,7 +12,7 @@ import numpy as np
 from pallas_np import frontend, phase5
 from pallas_np.frontend import Engine, Equation, Jaxpr, KernelCall
 from pallas_np.frontend import primitives as p
-from pallas_np.garbage import without_collections
+from pallas_np.garbage import few_collections
 from pallas_np.inspector.observed import Observed, Observer, Ref
 from pallas_np.inspector.profiling import GRID, PROGRAM, Entry, Profile, ProfiledLaunch, ProfiledStep
 from pallas_np.inspector.recording import Line
@@ -88,7 +88,7 @@ class Profiler(Observer):
             launch.preparation = -perf_counter()
             engine.prepare(call, engine.options)
             launch.preparation += perf_counter()
-        with without_collections():
+        with few_collections():
             began = perf_counter()
             outputs = engine.run_unwatched(call, *arrays)
             launch.time = perf_counter() - began
