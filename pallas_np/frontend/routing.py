@@ -95,15 +95,8 @@ class PallasCallable:
                 function: Any = self._function
                 with self.tracing():
                     return (function.__wrapped__ if _runs_at_once(core.trace_ctx.trace) else function)(*args)
-            key = self._key(leaves, tree)
-            traced = self._traced.get(key)
-            if traced is not None:
-                return traced.run(self._engine, leaves)
-            if key in self._traced:
-                return self._function(*args)
-            with few_collections():
-                traced = self._trace(key, args)
-                return self._function(*args) if traced is None else traced.run(self._engine, leaves)
+            traced = self._remembered(args, leaves, tree)
+            return self._function(*args) if traced is None else traced.run(self._engine, leaves)
         except KernelError as error:  # as `folded` does, without a function around this one
             fold_traceback(error)
             raise
@@ -127,18 +120,15 @@ class PallasCallable:
 
     def traced(self, *args: Any) -> TracedCall | None:
         """The call traced for these arguments, from memory if it has been; `None` if only JAX can make sense of it."""
-        key = self._key(*_flattened(args))
-        return self._traced[key] if key in self._traced else self._trace(key, args)
+        return self._remembered(args, *_flattened(args))
 
-    def _key(self, leaves: Sequence[Any], tree: Any) -> Any:
-        """What the tracing depends on."""
+    def _remembered(self, args: Sequence[Any], leaves: Sequence[Any], tree: Any) -> TracedCall | None:
         abstract = _aval_of if tree is None and _JAX_ARRAYS.issuperset(map(type, leaves)) else core.typeof
-        return tree, tuple(map(abstract, leaves)), config.trace_context()
-
-    def _trace(self, key: Any, args: Sequence[Any]) -> TracedCall | None:
-        """Traces the call, and remembers it."""
-        with self.tracing():
-            traced = self._traced[key] = trace(self._function, *args)
+        key = (tree, tuple(map(abstract, leaves)), config.trace_context())
+        traced = self._traced.get(key)
+        if traced is None and key not in self._traced:
+            with self.tracing():
+                traced = self._traced[key] = trace(self._function, *args)
         return traced
 
 
@@ -224,9 +214,13 @@ def as_numpy(x: Any, dtype: Any = None) -> np.ndarray:
 
 def trace(function: Callable[..., Any], *args: Any) -> TracedCall | None:
     """Traces what `pl.pallas_call` returned.  `None` if it is more than one `pallas_call` on its arguments."""
-    start = time.perf_counter()
     with few_collections():
-        traced = function.trace(*args)  # type: ignore[attr-defined]
+        return _traced(function, args)
+
+
+def _traced(function: Callable[..., Any], args: Sequence[Any]) -> TracedCall | None:
+    start = time.perf_counter()
+    traced = function.trace(*args)  # type: ignore[attr-defined]
     seconds = time.perf_counter() - start
     jaxpr = traced.jaxpr.jaxpr
     if [eqn.primitive for eqn in jaxpr.eqns] != [pallas_call_p] or jaxpr.outvars != jaxpr.eqns[0].outvars:
