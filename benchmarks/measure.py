@@ -38,7 +38,8 @@ BATCH = 0.002  # seconds of calls between two looks at how fast the machine is
 DISTURBED = 1.1  # something slows it down if a fixed piece of work takes so many times its shortest time
 PATIENCE = 4.0  # seconds after which disturbed calls have to do
 UNDISTURBED = "PALLAS_NP_UNDISTURBED"  # in the environment: seconds of the fixed piece of work, undisturbed, if known
-ROUNDS = 3  # fresh kernels, unless a cold call takes longer than LONG
+ROUNDS, MOST_ROUNDS = 3, 12  # fresh kernels: as many as fit into COLD_SECONDS, unless a cold call takes longer than LONG
+COLD_SECONDS = 1.0
 LONG = 3.0
 UNITS = {"linux": 1024, "darwin": 1}  # bytes in the unit of ru_maxrss
 _T = TypeVar("_T")
@@ -90,8 +91,8 @@ class Measurement:
 
     Attributes:
       cold: seconds from the call of a kernel never seen before to its result, the least of a few; 0 for a twin.
-      trace: seconds that JAX takes to trace such a kernel, with Python's garbage collector off, the least of a few; 0
-        for a twin.
+      trace: seconds that JAX takes to trace such a kernel, while Python's garbage collector waits, the least of a few;
+        0 for a twin.
       own: seconds of such a call without the tracing, the least of a few; the tracing is the call's own where that
         times it, else `trace`.
       second: seconds of the second call of such a kernel, the least of a few; 0 for a twin.
@@ -155,8 +156,10 @@ def _cold(case: Case, engine: Engine) -> tuple[list[_Round], Callable[..., Any],
         return cold, trace, seconds(lambda: jax.block_until_ready(call(*case.args))), _time_traced(call, case)
 
     first = of_a_fresh_kernel()
-    rounds = [first] if first[0] > LONG else _least_disturbed(of_a_fresh_kernel, ROUNDS, 1)
-    return rounds, call, result
+    if first[0] > LONG:
+        return [first], call, result
+    calls = max(ROUNDS, min(MOST_ROUNDS, int(COLD_SECONDS / first[0])))
+    return _least_disturbed(of_a_fresh_kernel, calls, 1), call, result
 
 
 def _time_traced(call: Callable[..., Any], case: Case) -> float | None:

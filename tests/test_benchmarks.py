@@ -104,9 +104,18 @@ def test_cold_calls_are_the_least_disturbed(
     monkeypatch.setattr(measure, "seconds", seconds)
     monkeypatch.setattr(measure, "PATIENCE", 60.0)
     monkeypatch.setattr(measure, "LONG", longest)
+    monkeypatch.setattr(measure, "COLD_SECONDS", 0.0)
     rounds, call, result = measure._cold(CASES["add"](), measure.ENGINES["tiered"])
     assert {trace for _, trace, _, _ in rounds} == wanted
     assert np.array_equal(result, call(*CASES["add"]().args))
+
+
+@pytest.mark.parametrize("time, wanted", [(0.0, 3), (1e9, 12)])
+def test_of_quick_cold_calls_there_are_more(time: float, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "COLD_SECONDS", time)
+    monkeypatch.setattr(measure, "_least_disturbed", lambda function, calls, batch: [function()] * calls)
+    rounds, _, _ = measure._cold(CASES["add"](), measure.ENGINES["tiered"])
+    assert len(rounds) == wanted
 
 
 @pytest.mark.parametrize("engine, knows", [("tiered", True), ("tiered jit", False), ("interpret", False)])
