@@ -38,9 +38,9 @@ BATCH = 0.002  # seconds of calls between two looks at how fast the machine is
 DISTURBED = 1.1  # something slows it down if a fixed piece of work takes so many times its shortest time
 PATIENCE = 4.0  # seconds after which disturbed calls have to do
 UNDISTURBED = "PALLAS_NP_UNDISTURBED"  # in the environment: seconds of the fixed piece of work, undisturbed, if known
-ROUNDS, MOST_ROUNDS = 3, 12  # fresh kernels: as many as fit into COLD_SECONDS, unless a cold call takes longer than LONG
-COLD_SECONDS = 1.0
-LONG = 3.0
+COLD_SECONDS = 1.0  # how long cold calls are repeated, each with a fresh kernel
+ROUNDS, MOST_ROUNDS = 3, 12
+LONG = 3.0  # seconds of a call that is not repeated
 UNITS = {"linux": 1024, "darwin": 1}  # bytes in the unit of ru_maxrss
 _T = TypeVar("_T")
 
