@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 MANY = 1 << 20
-"""For so many new objects it waits: if all of them were garbage, that would be some hundred megabytes."""
+"""For so many new objects it waits; so many empty lists are 56 MiB."""
 
 _lock = threading.Lock()
 _inside = 0
